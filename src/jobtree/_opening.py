@@ -1,0 +1,277 @@
+"""From a directory to a master that can run in it: lock, epoch, replay, journal, keys, socket, launcher, in this order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .errors import UsageError
+from .launchers import registry
+from .launchers.base import WorkerSize
+from .master import records as r
+from .master.core import Settings
+from .master.fence import Fence
+from .master.fleet import Fleet
+from .master.journal.directory import Directory, Lock
+from .master.journal.files import Files
+from .master.journal.holder import Holder
+from .master.journal.payloads import Payloads
+from .master.journal.reader import Reader
+from .master.journal.writer import Journal
+from .master.ledger import Ledger
+from .master.main import Clock, Display, Master, OutputStore, raise_open_files
+from .master.outputs import Outputs
+from .master.server import Server
+from .master.state import MasterState
+from .master.sweeper import Sweeper
+from .master.tree import Tree
+from .options import Options
+from .protocol import keys
+from .resources import format_size
+
+log = logging.getLogger("jobtree.master")
+
+#: How long to wait for a former master, of which it is not certain that it is dead, to notice that it is superseded (seconds).
+GRACE = 10.0
+LOCAL_POLL = 0.2
+
+
+@dataclass(slots=True)
+class Opened:
+    """A tree that this process holds: what its journal says, and how to go on with it."""
+
+    path: Path
+    directory: Directory
+    lock: Lock
+    tree: Tree
+    ledger: Ledger
+    reader: Reader
+    payloads: Payloads
+    epoch: int = 0
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no root was ever made durable in it."""
+        return self.tree.root is None
+
+    def close(self) -> None:
+        """Let others have it."""
+        self.payloads.close()
+        self.lock.release()
+
+
+def open_tree(path: Path, *, create: bool) -> Opened:
+    """Lock a tree and replay its journal; raises TreeLocked, UsageError or JournalDamaged, and changes nothing but the lock."""
+    files = Files()
+    if create:
+        _make_parent(path)
+        directory = Directory.prepare(files, str(path), __version__, uuid.uuid4().bytes)
+    else:
+        directory = Directory.open(files, str(path))
+    lock = directory.lock()
+    try:
+        opened = Opened(path, directory, lock, Tree(), Ledger(), Reader(files, directory), Payloads(files, directory))
+        replay(opened)
+    except BaseException:
+        lock.release()
+        raise
+    if lock.warning:
+        log.warning("%s", lock.warning)
+    return opened
+
+
+def _make_parent(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path} can't be made: {error.strerror}; give another directory with --tree") from error
+
+
+def replay(opened: Opened) -> None:
+    """Apply what the journal has and the tree has not; payloads stay where they are."""
+    for frame in opened.reader:
+        opened.payloads.index(frame)
+        for head in frame.heads:
+            record = r.decode(head)
+            opened.tree.apply(record)
+            opened.ledger.apply(record)
+    opened.tree.fresh.clear()
+    opened.tree.ended_chains.clear()
+    opened.tree.unneeded.clear()
+
+
+def claim(opened: Opened) -> None:
+    """Become the master of the next epoch."""
+    claimed = opened.directory.claim_epoch(Holder.ourselves())
+    opened.epoch = claimed.epoch
+    before = claimed.before
+    certain = not opened.lock.warning or before is None or before.is_certainly_dead
+    if not certain:
+        log.warning("waiting %.0f s, for it is not certain that the last master (%s) is dead", GRACE, before)
+        time.sleep(GRACE)
+    replay(opened)
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What targets find around them: that of the master's process."""
+
+    script: list[str | None] | None
+    argv: list[str]
+    cwd: str
+    sys_path: list[str]
+    umask: int
+    environ: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    def about(self) -> dict[str, Any]:
+        """What the tree remembers of it: all but the environment, which is the caller's."""
+        return {
+            "script": self.script, "argv": self.argv, "cwd": self.cwd, "sys_path": self.sys_path, "umask": self.umask,
+        }  # fmt: skip
+
+    @classmethod
+    def remembered(cls, about: Mapping[str, Any]) -> Surroundings:
+        """As the tree remembers it."""
+        return cls(about["script"], about["argv"], about["cwd"], about["sys_path"], about["umask"])
+
+
+@contextmanager
+def master(opened: Opened, options: Options, around: Surroundings, display: Display) -> Iterator[Master]:
+    """All doors of a master on a tree that was claimed; they are closed again, whatever happens."""
+    raise_open_files()
+    clock = Clock()
+    with ExitStack() as stack:
+        journal = Journal.open(opened.directory.files, opened.directory, opened.epoch, opened.reader.tail, opened.payloads)
+        stack.callback(journal.close)
+        server = _server(opened, options)
+        stack.callback(server.close, 0.2)
+        size, count = worker_size(options)
+        fleet = _fleet(opened, options, size)
+        stack.callback(fleet.close, 2.0)
+        sweeper = Sweeper(opened.path)
+        stack.callback(sweeper.close)
+        outputs: OutputStore = stack.enter_context(Outputs(opened.path, opened.epoch))
+        settings = _settings(opened, options, around, count)
+        state = MasterState(opened.tree, opened.ledger, settings, clock())
+        live = {node.chain for node in opened.tree.nodes.values()}
+        sweeper.sweep(live.__contains__)
+        fence = Fence(opened.directory, opened.epoch)
+        yield Master(state, journal, server, fleet, sweeper, outputs, display, clock, fence)
+
+
+def _settings(opened: Opened, options: Options, around: Surroundings, count: int) -> Settings:
+    script = (around.script or [None])[0]
+    name = Path(script).stem if script else "session"
+    return Settings(
+        run=opened.directory.run_id.hex(),
+        version=__version__,
+        python=f"{sys.version_info.major}.{sys.version_info.minor}",
+        script="".join(c if c.isalnum() or c in "._" else "_" for c in name)[:24] or "script",
+        workers=count,
+        retries=options.retries,
+        fail_fast=options.fail_fast,
+        default_cpus=options.default_cpus,
+        default_memory=options.default_memory,
+        target_time=options.target_time,
+        time_limit=options.time_limit,
+        adopt_grace=options.adopt_grace,
+        welcome={
+            **around.about(),
+            "tree": str(opened.path),
+            "environ": around.environ,
+            "max_log_size": options.max_log_size,
+            "log_level": options.log_level,
+        },
+    )
+
+
+def _server(opened: Opened, options: Options) -> Server:
+    """Listen, on the former port if it is free, and tell workers where."""
+    public, secret = keys.load_or_make_server_key(opened.path / "server.key")
+    file = opened.path / "connection"
+    former = keys.read_connection(file) if file.exists() else None
+    if former is not None:
+        worker_public, worker_secret = former.worker_public, former.worker_secret
+    else:
+        worker_public, worker_secret = (key.decode() for key in keys.new_pair())
+    server = Server(opened.epoch, secret, worker_public.encode())
+    try:
+        address = server.bind(options.bind or "127.0.0.1", _ports(options, former))
+    except BaseException:
+        server.close()
+        raise
+    run = opened.directory.run_id.hex()
+    connection = keys.Connection(run, opened.epoch, [address], public.decode(), worker_public, worker_secret)
+    keys.write_connection(file, connection)
+    return server
+
+
+def _ports(options: Options, former: keys.Connection | None) -> Iterator[int]:
+    """The former port first, so that living workers find their master where they left it."""
+    old = int(former.addresses[0].rpartition(":")[2]) if former is not None and former.addresses else 0
+    ports = options.port_range
+    allowed = range(ports.first, ports.last + 1) if ports is not None else None
+    if old and (allowed is None or old in allowed):
+        yield old
+    yield from allowed if allowed is not None else (0,)
+
+
+def _fleet(opened: Opened, options: Options, size: WorkerSize) -> Fleet:
+    worker = Path(__file__).with_name("worker") / "__main__.py"
+    command = [sys.executable, "-P", str(worker), str(opened.path), "--cpus", f"{size.cpus:g}"]
+    command += ["--memory", str(size.memory_bytes), "--patience", f"{options.worker_patience:g}"]
+    if options.scratch_dir is not None:
+        command += ["--scratch-dir", str(options.scratch_dir)]
+    blocks = opened.path / "blocks"
+    blocks.mkdir(mode=0o700, exist_ok=True)
+    launcher = registry.make(options.launcher, command, blocks)
+    available = launcher.available()
+    if not available.usable:
+        raise UsageError(f"the launcher {options.launcher} can't be used here: {available.reason}")
+    fleet = Fleet(launcher, size, LOCAL_POLL)
+    known = {ident: block.name for block in opened.ledger.blocks.values() for ident in block.alive}
+    fleet.expect(known)
+    return fleet
+
+
+def worker_size(options: Options) -> tuple[WorkerSize, int]:
+    """What one local worker gets, and how many there are: they share what this process may use."""
+    count = max(1, options.workers.most) if options.workers is not None else 1
+    cpus = float(len(os.sched_getaffinity(0)))
+    memory = _usable_memory()
+    if options.max_cpus is not None:
+        cpus = min(cpus, options.max_cpus)
+    if options.max_memory is not None:
+        memory = min(memory, options.max_memory)
+    each = options.worker_cpus if options.worker_cpus is not None else max(1.0, float(int(cpus / count)))
+    share = options.worker_memory if options.worker_memory is not None else memory // count
+    if share < 64 << 20:
+        raise UsageError(f"{count} workers would have {format_size(share)} of memory each; ask for fewer with --workers")
+    return WorkerSize(cpus=each, memory_bytes=share), count
+
+
+def _usable_memory() -> int:
+    """Bytes that this process may use: the machine's, or its cgroup's or ulimit's share."""
+    import resource
+
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            text = Path(path).read_text().strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            limits.append(int(text))
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft != resource.RLIM_INFINITY:
+        limits.append(soft)
+    return min(limits)

@@ -1,0 +1,118 @@
+"""Workers come, fall silent, come back, and go: sessions, reconciling, and who is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..protocol.messages import Type
+from . import records as r
+from .core import Core
+from .effects import EndSession
+from .roster import LOST_AFTER, Worker, about_worker, reconcile
+from .work import Work
+
+
+class Contacts:
+    """Opens and ends the master's dealings with workers."""
+
+    def __init__(self, core: Core, work: Work) -> None:
+        self.core = core
+        self.work = work
+
+    def take_up(self, adopt_grace: float) -> None:
+        """After a replay: the workers that the journal knows may still be there; give them time to be heard."""
+        core = self.core
+        for joined in core.ledger.joined.values():
+            core.roster.join(joined).lost_at = core.now + adopt_grace
+        for node in core.tree.current.values():
+            worker = core.roster.workers.get(node.worker)
+            assert worker is not None, f"{node} runs on a worker that the journal does not know"
+            worker.held[node.attempt] = node
+            core.scheduler.reserve(worker, node.form)
+
+    def hello(self, peer: int, about: dict[str, Any]) -> bool:
+        """A worker wants a session: compare what it holds with what it should, and say so; False if it is refused."""
+        core = self.core
+        refusal = self._refusal(about)
+        if refusal:
+            core.send(peer, Type.REJECT, [refusal])
+            core.do(EndSession(peer))
+            return False
+        worker = core.roster.by_uid.get(about["uid"])
+        if worker is None:
+            joined = about_worker(about, core.roster.next_number, core.now)
+            core.emit(joined)
+            worker = core.roster.join(joined)
+            core.tell("INFO", f"worker {worker.name} has joined, {worker.cpus:g} cpus")
+        old = core.roster.open_session(worker, peer, core.now)
+        if old is not None and old != peer:
+            core.do(EndSession(old))
+        verdicts = self._reconcile(worker, about["held"])
+        core.send(peer, Type.WELCOME, [{**core.settings.welcome, "worker": worker.number}, verdicts])
+        return True
+
+    def _refusal(self, about: dict[str, Any]) -> str:
+        settings = self.core.settings
+        if about["run"] != settings.run:
+            return "this worker belongs to another run"
+        if about["version"] != settings.version:
+            return f"this worker has jobtree {about['version']}, the master {settings.version}; install the same on all nodes"
+        if about["python"] != settings.python:
+            return f"this worker runs Python {about['python']}, the master {settings.python}; pickled code needs the same"
+        return ""
+
+    def _reconcile(self, worker: Worker, held: list[list[int]]) -> list[list[int]]:
+        core = self.core
+        found = reconcile(core.tree, worker, held)
+        if found.adopted:
+            for epoch, number, _ in found.adopted:
+                self._leave_former(epoch, number)
+            core.emit(r.AttemptsAdopted(core.now, worker.number, found.adopted))
+            for epoch, number, _ in found.adopted:
+                node = core.tree.current[epoch, number]
+                worker.held[epoch, number] = node
+                core.scheduler.reserve(worker, node.form)
+        if found.missing:
+            self.work.given_back(worker, found.missing)
+        return found.verdicts
+
+    def _leave_former(self, epoch: int, number: int) -> None:
+        """An attempt is adopted from a worker that goes under another number now."""
+        node = self.core.tree.current.get((epoch, number))
+        former = self.core.roster.workers.get(node.worker) if node is not None else None
+        if node is not None and former is not None and node.attempt in former.held:
+            self.work.drop(former, node)
+
+    def peer_lost(self, peer: int) -> None:
+        """A session is over; its worker may come back."""
+        self.core.roster.close_session(peer, self.core.now)
+
+    def bye(self, worker: Worker, reason: str) -> None:
+        """A worker takes its leave; what it held and did not finish is lost with it."""
+        self.bury(worker, reason)
+
+    def watch(self) -> None:
+        """Look for workers that have been silent, or out of contact, for too long."""
+        now = self.core.now
+        for worker in list(self.core.roster):
+            if worker.peer is not None and now - worker.heard > LOST_AFTER:
+                self.core.do(EndSession(worker.peer))
+                self.bury(worker, f"it has not been heard of for {LOST_AFTER:.0f} s")
+            elif worker.lost_at is not None and now >= worker.lost_at:
+                self.bury(worker, "it has lost contact and has not come back")
+
+    def bury(self, worker: Worker, reason: str) -> None:
+        """A worker is gone for good; what it held goes back to be run again."""
+        core = self.core
+        if worker.held:
+            self.work.lose(worker, list(worker.held.values()), reason)
+            core.tell("WARNING", f"worker {worker.name} is lost: {reason}")
+        core.emit(r.WorkerLeft(core.now, worker.number, reason))
+        core.roster.leave(worker.number)
+
+    @property
+    def deadline(self) -> float | None:
+        """When somebody may have to be given up."""
+        times = [worker.lost_at for worker in self.core.roster if worker.lost_at is not None]
+        times += [worker.heard + LOST_AFTER for worker in self.core.roster if worker.peer is not None]
+        return min(times, default=None)

@@ -1,0 +1,98 @@
+"""What the parts of the master's state share: the tree, the workers, the queues, and the step that is being made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..protocol.messages import Type
+from . import records as r
+from .effects import Effect, Fetch, Send, Step, Tell
+from .ledger import Ledger
+from .nodes import Phase
+from .roster import Roster, Worker
+from .scheduler import Scheduler
+from .tree import Tree
+
+#: Records that nothing waits for: they do not cause a sync of their own.
+_LAZY = (r.AttemptsAssigned, r.AttemptsStarted, r.Summary)
+
+
+@dataclass(slots=True)
+class Settings:
+    """How a run is to be made: those of its options that the master's state looks at. Times in seconds."""
+
+    run: str = ""
+    version: str = ""
+    python: str = ""
+    script: str = "script"  # for the names of blocks
+    workers: int = 1
+    retries: int = 0
+    fail_fast: bool = False
+    default_cpus: float = 1.0
+    default_memory: int = 2 << 30
+    target_time: float = 0.2
+    time_limit: float | None = None
+    adopt_grace: float = 60.0
+    stop_grace: float = 5.0
+    welcome: dict[str, Any] = field(default_factory=dict)  # what a worker is told beside the verdicts
+
+
+class Core:
+    """The shared memory of one master; ``emit`` is the only way anything durable changes."""
+
+    def __init__(self, tree: Tree, ledger: Ledger, settings: Settings) -> None:
+        self.tree = tree
+        self.ledger = ledger
+        self.settings = settings
+        self.roster = Roster()
+        self.roster.next_number = ledger.last_worker + 1
+        self.scheduler = Scheduler(settings.default_cpus, settings.default_memory, settings.target_time)
+        self.now = 0.0
+        self.step = Step()
+        self.touched: dict[int, Worker] = {}  # workers whose messages this turn has taken in: to be acknowledged
+
+    def begin(self, now: float) -> None:
+        """A new turn."""
+        self.now = now
+        self.step = Step()
+        self.touched.clear()
+
+    def emit(self, record: r.Record) -> None:
+        """Decide: apply a record and have it journaled."""
+        self.tree.apply(record)
+        self.ledger.apply(record)
+        self.step.records.append(record)
+        if not isinstance(record, _LAZY):
+            self.step.lazy = False
+
+    def do(self, effect: Effect) -> None:
+        """Ask for something, once the records so far are durable."""
+        self.step.effects.append(effect)
+
+    def send(self, peer: int, kind: Type, body: list[Any], fetches: list[Fetch] | None = None) -> None:
+        """Ask for a message."""
+        self.step.effects.append(Send(peer, kind, body, fetches or []))
+
+    def tell(self, level: str, text: str) -> None:
+        """Say something to the people who watch."""
+        self.step.effects.append(Tell(level, text))
+
+    def absorb(self) -> None:
+        """Queue what the records so far have made ready."""
+        fresh = self.tree.fresh
+        if fresh:
+            for what in fresh:
+                self.scheduler.ready(what, self.now)
+            fresh.clear()
+
+    def queue_all(self) -> None:
+        """Queue all that a replayed tree has ready."""
+        self.tree.fresh.clear()
+        self.tree.ended_chains.clear()
+        self.tree.unneeded.clear()
+        for run in self.tree.waiting_runs():
+            self.scheduler.ready(run, self.now)
+        for node in self.tree.nodes.values():
+            if node.phase is Phase.READY:
+                self.scheduler.ready(node, self.now)

@@ -1,0 +1,111 @@
+"""What the master's state can ask for: each effect is granted by one door, after the journal has let it pass.
+
+Payloads are named, not carried: ``Fetch`` says which bytes of the journal belong into a message, and the journal fills them in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ..protocol.messages import Type
+
+
+class Fetch(NamedTuple):
+    """``amount`` payloads of a record, from ``place`` on."""
+
+    record: int
+    place: int
+    amount: int
+
+
+@dataclass(slots=True)
+class Send:
+    """A message to a peer; the bytes named by ``fetches`` make its data frame, in order."""
+
+    peer: int
+    type: Type
+    body: list[Any]
+    fetches: list[Fetch] = field(default_factory=list)
+    data: bytes = b""
+
+
+@dataclass(slots=True)
+class EndSession:
+    """Forget a peer; it will be told that it has no session."""
+
+    peer: int
+
+
+@dataclass(slots=True)
+class Submit:
+    """Ask the launcher for ``n`` workers under a name."""
+
+    name: str
+    n: int
+
+
+@dataclass(slots=True)
+class Find:
+    """Ask the launcher whether a planned submission, of which nothing more is known, was made; answered as a submission is."""
+
+    name: str
+
+
+@dataclass(slots=True)
+class CancelBlocks:
+    """End workers by the launcher's own means; with ``force`` at once."""
+
+    ids: list[str]
+    force: bool = False
+
+
+@dataclass(slots=True)
+class Output:
+    """Output of a target for the log store: its id, the attempt's ordinal, and a chunk as LOG carries it."""
+
+    target: int
+    name: str
+    ordinal: int
+    epoch: int
+    number: int
+    stream: int
+    offset: int
+    at: float
+    data: bytes
+
+
+@dataclass(slots=True)
+class RemoveTemp:
+    """A chain has ended: remove its global temp dirs."""
+
+    chain: int
+
+
+@dataclass(slots=True)
+class RemoveBlob:
+    """A payload in TREE/blobs is not needed any more; the attempt that wrote it, and its name there (n, or "r")."""
+
+    epoch: int
+    number: int
+    name: str
+
+
+@dataclass(slots=True)
+class Tell:
+    """Words for the console and the log of the master, with a logging level name."""
+
+    level: str
+    text: str
+
+
+Effect = Send | EndSession | Submit | Find | CancelBlocks | Output | RemoveTemp | RemoveBlob | Tell
+
+
+@dataclass(slots=True)
+class Step:
+    """What one turn decided: the records, the effects that wait for them, and those whose cause is durable already."""
+
+    records: list[Any] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    lazy: bool = True  # no record of this step needs a sync before the effects may leave

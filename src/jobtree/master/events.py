@@ -1,0 +1,87 @@
+"""What can happen to the master: everything its state ever learns of the world, beside the time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..protocol.messages import Type
+
+
+@dataclass(slots=True)
+class Hello:
+    """A peer with a worker's key wants a session; ``epoch`` is the one it last heard of."""
+
+    peer: int
+    epoch: int
+    about: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Received:
+    """A message on an open session; ``number`` is its place in the session."""
+
+    peer: int
+    type: Type
+    number: int
+    body: list[Any]
+    data: bytes = b""
+
+
+@dataclass(slots=True)
+class PeerLost:
+    """A session is over: a gap, a full or closed connection."""
+
+    peer: int
+    reason: str
+
+
+@dataclass(slots=True)
+class BlockSubmitted:
+    """A launcher took a submission; ``ids`` are its words for the workers."""
+
+    name: str
+    ids: list[str]
+
+
+@dataclass(slots=True)
+class SubmitFailed:
+    """A launcher refused a submission."""
+
+    name: str
+    reason: str
+
+
+@dataclass(slots=True)
+class BlockGone:
+    """One worker's process or job is known to have ended; ``tail`` are the last lines of its own output."""
+
+    name: str
+    id: str
+    reason: str
+    tail: str = ""
+
+
+@dataclass(slots=True)
+class Signalled:
+    """The user or the system asks the master to end: level 1 drain, 2 stop now, 3 kill; ``status`` is the exit status due."""
+
+    level: int
+    status: int
+
+
+@dataclass(slots=True)
+class Stalled:
+    """The loop itself has stood still for so many seconds: silence in that time proves nothing about anybody."""
+
+    seconds: float
+
+
+@dataclass(slots=True)
+class Paused:
+    """The journal can't be written for now (reason), or can again (None)."""
+
+    reason: str | None = field(default=None)
+
+
+Event = Hello | Received | PeerLost | BlockSubmitted | SubmitFailed | BlockGone | Signalled | Stalled | Paused

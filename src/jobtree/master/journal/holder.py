@@ -1,0 +1,77 @@
+"""Who holds a tree: host, boot, process; and whether that process can still be alive."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from typing import NamedTuple
+
+# Where flock and fdatasync mean what they say, and no other host can be writing.
+_LOCAL = frozenset(
+    {"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "overlay", "zfs", "f2fs", "bcachefs", "ramfs"}
+)
+
+
+class Holder(NamedTuple):
+    """The process that claimed an epoch. `started` is in clock ticks since that host's boot."""
+
+    host: str
+    boot: str
+    pid: int
+    started: int
+
+    def __str__(self) -> str:
+        return f"pid {self.pid} on {self.host}"
+
+    @classmethod
+    def ourselves(cls) -> Holder:
+        """The process that asks."""
+        return cls(socket.gethostname(), _boot(), os.getpid(), _started(os.getpid()) or 0)
+
+    @classmethod
+    def read(cls, data: bytes) -> Holder | None:
+        """The holder that an epoch file names, or None where it cannot be understood."""
+        try:
+            found = json.loads(data)
+            holder = cls(str(found["host"]), str(found["boot"]), int(found["pid"]), int(found["started"]))
+        except (ValueError, TypeError, KeyError):
+            return None
+        return holder
+
+    def written(self) -> bytes:
+        """What the epoch file says of it."""
+        return json.dumps(self._asdict()).encode() + b"\n"
+
+    def is_certainly_dead(self) -> bool:
+        """True only where this can be known: it ran in this boot of this machine, and its pid is gone."""
+        return bool(self.boot) and self.boot == _boot() and _started(self.pid) != self.started
+
+
+def is_local(path: str) -> bool:
+    """Whether a directory lies on a file system that only this host writes; False where that is not known."""
+    device = os.stat(path).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+            lines = [line.split() for line in mounts]
+    except OSError:
+        return False
+    return any(words[2] == number and words[words.index("-") + 1] in _LOCAL for words in lines)
+
+
+def _boot() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""  # no Linux: then nobody's death is certain
+
+
+def _started(pid: int) -> int | None:
+    """When a process of this host was started, in clock ticks since the boot; None: there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, IndexError):
+        return None

@@ -1,0 +1,86 @@
+"""Looking at a journal without changing it: `jobtree journal verify` and `dump`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from jobtree.errors import JournalDamaged
+from jobtree.master.journal.directory import Directory
+from jobtree.master.journal.files import Files
+from jobtree.master.journal.frames import Head
+from jobtree.master.journal.reader import Counts, Reader
+from jobtree.master.journal.segments import DamageFound, SegmentName
+
+
+class Report(NamedTuple):
+    """What a journal holds. `damage` is the first bad spot (None: it is sound), all else is counted up to it.
+
+    `torn_bytes` follow at `torn_offset` in `torn_segment`: the unfinished end of a master that was killed, or
+    what a living one is writing just now. `unused` are segments that no newer one builds on.
+    """
+
+    counts: Counts
+    next_sequence: int
+    torn_segment: str | None
+    torn_offset: int
+    torn_bytes: int
+    unused: tuple[str, ...]
+    damage: JournalDamaged | None
+
+    def lines(self) -> Iterator[str]:
+        """The report in words, a line each."""
+        counts = self.counts
+        yield (
+            f"{counts.records:,} records in {counts.frames:,} frames, "
+            f"{counts.segments:,} segments, {counts.bytes:,} bytes"
+        )
+        for name, offset, size in counts.ignored:
+            yield f"{name}: {size:,} bytes from offset {offset} on do not count: its successor left them out"
+        for name in self.unused:
+            yield f"{name} does not count: it was written by a master that had been superseded"
+        if self.torn_bytes:
+            where = f"from offset {self.torn_offset} on"
+            yield f"{self.torn_segment}: {self.torn_bytes:,} bytes {where} are unfinished"
+        yield str(self.damage) if self.damage else "the journal is sound"
+
+
+class Row(NamedTuple):
+    """One record of a dump; `text` is what the caller's `describe` makes of it."""
+
+    sequence: int
+    offset: int
+    segment: str
+    record: int
+    text: str
+
+
+def verify(files: Files, directory: Directory) -> Report:
+    """Read all of a journal, and say what is there and what is the first thing wrong with it."""
+    reader = Reader(files, directory)
+    damage = None
+    try:
+        for _ in reader:
+            pass
+    except DamageFound as found:
+        damage = found
+    tail = reader.tail
+    names = map(SegmentName.parse, files.names(directory.path))
+    unused = [str(name) for name in names if name is not None and name not in reader.chain]
+    return Report(
+        reader.counts,
+        tail.next_sequence,
+        str(tail.proven.segment) if tail.proven else None,
+        tail.torn_offset,
+        0 if damage else tail.torn_bytes,
+        () if damage else tuple(unused),
+        damage,
+    )
+
+
+def dump(files: Files, directory: Directory, describe: Callable[[Head], str] = str) -> Iterator[Row]:
+    """Every record of a journal in order; raises JournalDamaged at the first bad spot, when it gets there."""
+    for frame in Reader(files, directory):
+        for number, head in enumerate(frame.heads):
+            record = frame.first_record + number
+            yield Row(frame.sequence, frame.offset, str(frame.segment), record, describe(head))

@@ -1,0 +1,63 @@
+"""The blocks that were asked for and the workers that came, as the journal remembers them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from . import records as r
+
+
+@dataclass(slots=True)
+class Block:
+    """One submission: ``ids`` are the launcher's words for its workers, in the order of their index; ``alive`` those not ended."""
+
+    name: str
+    n: int
+    ids: list[str] = field(default_factory=list)
+    alive: set[str] = field(default_factory=set)
+    came: set[int] = field(default_factory=set)  # the indices of workers that have said HELLO
+    known: bool = False  # the launcher has answered
+    ended: bool = False
+
+
+class Ledger:
+    """What was planned, submitted, joined and left, over all epochs."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[str, Block] = {}
+        self.planned = 0  # blocks ever planned: the next one's number
+        self.joined: dict[int, r.WorkerJoined] = {}  # workers that have not left
+        self.last_worker = 0
+
+    def apply(self, record: r.Record) -> None:
+        """Take in a record; most are none of this room's business."""
+        match record:
+            case r.BlockPlanned():
+                self.planned += 1
+                self.blocks[record.name] = Block(record.name, record.n)
+            case r.BlockKnown():
+                block = self.blocks[record.name]
+                block.ids, block.alive, block.known = list(record.ids), set(record.ids), True
+            case r.BlockEnded():
+                self._end(record)
+            case r.WorkerJoined():
+                self.joined[record.worker] = record
+                if record.block in self.blocks:
+                    self.blocks[record.block].came.add(record.index)
+                self.last_worker = max(self.last_worker, record.worker)
+            case r.WorkerLeft():
+                self.joined.pop(record.worker, None)
+
+    def _end(self, record: r.BlockEnded) -> None:
+        block = self.blocks.get(record.name)
+        if block is None:
+            return
+        block.alive.discard(record.id)
+        if not record.id or (block.known and not block.alive):
+            block.ended = True
+            del self.blocks[record.name]
+
+    @property
+    def expected(self) -> int:
+        """Workers that are there or have been asked for."""
+        return sum(len(block.alive) if block.known else block.n for block in self.blocks.values())

@@ -1,0 +1,251 @@
+"""The master's loop: the one place where the doors and the state meet.
+
+Events in, records and effects out; and effects leave only through the journal, when what caused them is on disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..protocol.messages import Type
+from . import events as e
+from . import records as r
+from .effects import CancelBlocks, Effect, EndSession, Find, Output, RemoveBlob, RemoveTemp, Send, Step, Submit, Tell
+from .fence import Fence
+from .fleet import Fleet
+from .journal.writer import Journal
+from .server import Server
+from .state import MasterState, Outcome
+from .sweeper import Sweeper
+
+log = logging.getLogger("jobtree.master")
+
+#: A pause of the loop longer than this (seconds) is one that proves nothing about anybody else's silence.
+STALL = 5.0
+MARK_AFTER = 1.0
+RETRY_EVERY = 1.0
+SHOW_EVERY = 0.2
+LONGEST_WAIT = 1.0
+HURRY = 0.01
+
+
+class OutputStore(Protocol):
+    """Where the output of targets goes."""
+
+    def write(self, output: Output) -> None:
+        """Keep one chunk."""
+
+    def flush(self) -> None:
+        """Let readers see what was written."""
+
+
+class Display(Protocol):
+    """What people see of a run."""
+
+    def show(self, state: MasterState) -> None:
+        """Draw the state as it is now."""
+
+    def say(self, level: str, text: str) -> None:
+        """Say something above it."""
+
+
+class Clock:
+    """Unix time that never jumps: what the clock said at the start, and what has passed since."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+
+    def __call__(self) -> float:
+        return self._offset + time.monotonic()
+
+
+@dataclass(slots=True)
+class Master:
+    """One life of a master, with all its doors."""
+
+    state: MasterState
+    journal: Journal
+    server: Server
+    fleet: Fleet
+    sweeper: Sweeper
+    outputs: OutputStore
+    display: Display
+    clock: Clock
+    fence: Fence
+    _signals: list[e.Event] = field(default_factory=list)
+    _interrupts: int = 0
+    _appended_at: float = 0.0
+    _paused: str | None = None
+
+    def run(self, opening: list[r.Record]) -> Outcome:
+        """Run until nothing is left to do, or somebody wants an end."""
+        state, journal = self.state, self.journal
+        with self._taking_signals(), _quiet_gc():
+            self._perform(state.begin(opening, self.clock()))
+            before = shown = self.clock()
+            while state.outcome is None or journal.pending:
+                events = [*self.server.poll(self._patience()), *self.fleet.news(), *self._signalled()]
+                now = self.clock()
+                if now - before > STALL:
+                    self.fence.check()
+                    events.insert(0, e.Stalled(now - before))
+                events += self._journal_news(now)
+                self._perform(state.step(events, now))
+                before = self.clock()
+                if now - shown >= SHOW_EVERY:
+                    shown = now
+                    self.fence.look(now)
+                    self.outputs.flush()
+                    self.display.show(state)
+        outcome = state.outcome
+        assert outcome is not None
+        return outcome
+
+    def _patience(self) -> float:
+        """How long the loop may wait for something to happen."""
+        deadline = self.state.deadline
+        wait = LONGEST_WAIT if deadline is None else deadline - self.clock()
+        return max(0.0, min(wait, SHOW_EVERY))
+
+    def _perform(self, step: Step) -> None:
+        """Journal a step, and grant what may leave now."""
+        if step.records or step.effects:
+            encoded = [r.encode(record) for record in step.records]
+            self.journal.append(encoded, step.effects, sync=not step.lazy)
+            self._appended_at = self.clock()
+        for effect in self.journal.released():
+            self._grant(effect)
+
+    def _grant(self, effect: Effect) -> None:
+        match effect:
+            case Send():
+                self._send(effect)
+            case Output():
+                self.outputs.write(effect)
+            case RemoveTemp() | RemoveBlob():
+                self.sweeper.post(effect)
+            case Tell(level, text):
+                self.display.say(level, text)
+            case EndSession(peer):
+                self.server.end_session(peer)
+            case Submit() | Find() | CancelBlocks():
+                self.fleet.post(effect)
+
+    def _send(self, effect: Send) -> None:
+        if effect.type is Type.STOP:
+            self.fleet.hurry(HURRY)
+        if not effect.fetches:
+            self.server.send(effect.peer, effect.type, effect.body, effect.data)
+            return
+        lengths: list[int] = []
+        parts: list[bytes] = []
+        for record, place, amount in effect.fetches:
+            some, data = self.journal.fetch(record, place, amount)
+            lengths += some
+            parts.append(data)
+        self.server.send(effect.peer, effect.type, [*effect.body, lengths], b"".join(parts))
+
+    def _journal_news(self, now: float) -> list[e.Event]:
+        """Keep the journal's watermark up when idle, and try again when there was no room."""
+        journal = self.journal
+        if journal.paused is not None and now - self._appended_at >= RETRY_EVERY:
+            self._appended_at = now
+            journal.retry()
+        elif journal.paused is None and now - self._appended_at >= MARK_AFTER:
+            self._appended_at = now
+            journal.mark()
+        if journal.paused == self._paused:
+            return []
+        self._paused = journal.paused
+        if self._paused:
+            self.display.say("ERROR", f"the journal can't be written, the run is paused: {self._paused}")
+        else:
+            self.display.say("WARNING", "the journal can be written again, the run goes on")
+        return [e.Paused(self._paused)]
+
+    def _signalled(self) -> list[e.Event]:
+        signals = self._signals[:]
+        del self._signals[: len(signals)]
+        return signals
+
+    @contextlib.contextmanager
+    def _taking_signals(self) -> Iterator[None]:
+        """Turn signals into events, where this thread is the one that gets them."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        near, far = socket.socketpair()
+        near.setblocking(False)
+        far.setblocking(False)
+        self.server.watch(near.fileno(), lambda: _drain(near))
+        old_wake = signal.set_wakeup_fd(far.fileno(), warn_on_full_buffer=False)
+        handlers = {
+            number: signal.signal(number, handler)
+            for number, handler in (
+                (signal.SIGINT, self._on_interrupt),
+                (signal.SIGTERM, self._on_end),
+                (signal.SIGHUP, self._on_end),
+            )
+            if signal.getsignal(number) is not signal.SIG_IGN
+        }
+        try:
+            yield
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(old_wake)
+            self.server.unwatch(near.fileno())
+            near.close()
+            far.close()
+
+    def _on_interrupt(self, number: int, frame: Any) -> None:
+        self._interrupts += 1
+        self._signals.append(e.Signalled(self._interrupts, 130))
+
+    def _on_end(self, number: int, frame: Any) -> None:
+        self._signals.append(e.Signalled(1, 128 + number))
+
+
+def _drain(end: socket.socket) -> None:
+    with contextlib.suppress(BlockingIOError):
+        end.recv(4096)
+
+
+@contextlib.contextmanager
+def _quiet_gc() -> Iterator[None]:
+    """The loop makes no cycles worth collecting, and a collection over a million targets is a long turn."""
+    was_on = gc.isenabled()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if was_on:
+            gc.enable()
+
+
+def raise_open_files() -> None:
+    """Allow as many connections as the system lets us have."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def host_name() -> str:
+    """This machine, as others know it."""
+    return os.uname().nodename
+

@@ -1,0 +1,60 @@
+"""Removes what nobody needs any more, on a thread of its own: global temp dirs of ended chains, and blobs."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from .effects import RemoveBlob, RemoveTemp
+
+log = logging.getLogger("jobtree.master")
+
+
+class Sweeper:
+    """All removals of one tree; each may be repeated without harm, and none is waited for until ``close``."""
+
+    def __init__(self, tree: Path) -> None:
+        self._temp = tree / "tmp"
+        self._blobs = tree / "blobs"
+        self._requests: queue.SimpleQueue[RemoveTemp | RemoveBlob | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="jobtree-sweeper", daemon=True)
+        self._thread.start()
+
+    def post(self, request: RemoveTemp | RemoveBlob) -> None:
+        """Have something removed."""
+        self._requests.put(request)
+
+    def sweep(self, is_live: Callable[[int], bool]) -> None:
+        """At a restart: what chains that are not live have left behind, because the last master had no time for it."""
+        for path in self._temp.glob("*/*"):
+            chain = path.name.partition("-")[0]
+            if chain.isdigit() and not is_live(int(chain)):
+                self._requests.put(RemoveTemp(int(chain)))
+
+    def close(self) -> None:
+        """Do what is still to be done, and stop."""
+        self._requests.put(None)
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while (request := self._requests.get()) is not None:
+            try:
+                if isinstance(request, RemoveTemp):
+                    self._remove_temp(request.chain)
+                else:
+                    self._remove_blob(request)
+            except OSError as error:
+                # Nothing depends on it; the next start tries again.
+                log.warning("%s could not be removed: %s", request, error)
+
+    def _remove_temp(self, chain: int) -> None:
+        for path in (self._temp / f"{chain & 0xFF:02x}").glob(f"{chain}-*"):
+            shutil.rmtree(path)
+
+    def _remove_blob(self, blob: RemoveBlob) -> None:
+        path = self._blobs / f"{blob.number & 0xFF:02x}" / f"{blob.epoch}-{blob.number}-{blob.name}"
+        path.unlink(missing_ok=True)

@@ -1,0 +1,220 @@
+"""What workers report of their attempts: begun, created, ended, given back; and what becomes of attempts whose worker is gone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..ids import Attempt
+from ..protocol.messages import (
+    FLAG_FOLLOW_ON,
+    FOLLOW_ON_N,
+    ROW_CAUSE,
+    ROW_CREATED,
+    ROW_EPOCH,
+    ROW_FLAGS,
+    ROW_NUMBER,
+    ROW_WALL,
+    Type,
+    failure_row,
+)
+from . import records as r
+from .core import Core
+from .effects import EndSession, Fetch, Output
+from .nodes import Node, Piece
+from .roster import Worker
+
+#: Workers lost with the same target running after which the target fails.
+POISON_AFTER = 4
+#: The first pause before a failed target is tried again, and the longest, in seconds; each one doubles.
+BACKOFF = 0.25
+BACKOFF_MOST = 30.0
+
+
+class Work:
+    """Takes in the messages about attempts."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.mismatched: set[Attempt] = set()  # ends whose count of creations did not fit, once
+
+    def received(self, worker: Worker, kind: Type, body: list[Any], data: bytes) -> None:
+        """One message of a worker in contact."""
+        match kind:
+            case Type.DONE:
+                self._done(worker, body[0], body[1], data)
+            case Type.CHILDREN:
+                self._children(worker, body[0], body[1], data)
+            case Type.STARTED:
+                self._started(worker, body[0])
+            case Type.RETURNED:
+                self.given_back(worker, [Attempt(epoch, number) for epoch, number in body[0]])
+            case Type.LOG:
+                self._log(worker, body[0], data)
+            case Type.NEED:
+                self._need(worker, body[0])
+            case _:
+                raise AssertionError(f"{kind.name} is not about attempts")
+
+    # -- creations ------------------------------------------------------------------------------------------------
+
+    def _children(self, worker: Worker, codes: list[list[Any]], pieces: list[list[Any]], data: bytes) -> None:
+        place = 0
+        for sha, length in codes:
+            if sha not in self.core.tree.codes:
+                self.core.emit(r.CodeAdded([length], data[place : place + length], sha))
+            place += length
+        for piece in pieces:
+            size = sum(piece[6])
+            content = data if size == len(data) else data[place : place + size]
+            place += size
+            if not self._piece(worker, piece, content):
+                return
+
+    def _piece(self, worker: Worker, piece: list[Any], data: bytes) -> bool:
+        """Journal one piece; False if something before it is missing, which ends the session."""
+        epoch, number, first_n, forms, runs, extras, lengths = piece
+        node = worker.held.get((epoch, number))
+        if node is None:
+            return True  # fenced: another attempt is the current one
+        expected = _next_n(node)
+        if first_n == FOLLOW_ON_N:
+            if any(known.first_n == FOLLOW_ON_N for known in node.pieces or ()):
+                return True
+        elif first_n < expected:
+            return True
+        elif first_n > expected:
+            self.core.do(EndSession(worker.peer or 0))
+            return False
+        record = r.TargetsCreated(
+            lengths, data, self.core.now, epoch, number, self.core.tree.next_id, first_n, forms, runs, extras
+        )
+        self.core.emit(record)
+        return True
+
+    # -- ends -----------------------------------------------------------------------------------------------------
+
+    def _done(self, worker: Worker, rows: list[list[Any]], lengths: list[int], data: bytes) -> None:
+        good: list[int] = []
+        bad: list[int] = []
+        for place, row in enumerate(rows):
+            node = worker.held.get((row[ROW_EPOCH], row[ROW_NUMBER]))
+            if node is None:
+                continue  # fenced
+            if node.created != row[ROW_CREATED] + (row[ROW_FLAGS] & FLAG_FOLLOW_ON) and not row[ROW_CAUSE]:
+                self._mismatch(worker, node)
+                continue
+            self.drop(worker, node)
+            if row[ROW_CAUSE]:
+                bad.append(place)
+            else:
+                good.append(place)
+                self.core.scheduler.learn(node.form, row[ROW_WALL])
+        if good:
+            if len(good) == len(rows):
+                self.core.emit(r.AttemptsCommitted(lengths, data, self.core.now, worker.number, rows))
+            else:
+                chosen, chosen_lengths, chosen_data = _choose(good, rows, lengths, data)
+                self.core.emit(r.AttemptsCommitted(chosen_lengths, chosen_data, self.core.now, worker.number, chosen))
+        if bad:
+            chosen, chosen_lengths, chosen_data = _choose(bad, rows, lengths, data)
+            self.fail(worker.number, chosen, chosen_lengths, chosen_data)
+
+    def _mismatch(self, worker: Worker, node: Node) -> None:
+        """The end of an attempt counts other creations than are on disk: reconcile once; if it stays, the attempt is lost."""
+        if node.attempt in self.mismatched:
+            self.lose(worker, [node], "what it created could not be delivered")
+        else:
+            self.mismatched.add(node.attempt)
+        self.core.do(EndSession(worker.peer or 0))
+
+    def fail(self, worker: int, rows: list[list[Any]], lengths: list[int], data: bytes) -> None:
+        """Attempts have ended badly: decide for each whether its target is tried again."""
+        verdicts: list[float | None] = []
+        for row in rows:
+            node = self.core.tree.current[row[ROW_EPOCH], row[ROW_NUMBER]]
+            verdicts.append(self._verdict(node, row[ROW_CAUSE]))
+        self.core.emit(r.AttemptsFailed(lengths, data, self.core.now, worker, rows, verdicts))
+
+    def _verdict(self, node: Node, cause: str) -> float | None:
+        allowed = int(node.form.requests.get("retries", self.core.settings.retries))
+        if cause in ("cancelled", "poison") or node.tries >= allowed:
+            return None
+        return self.core.now + min(BACKOFF_MOST, BACKOFF * 2.0**node.tries)
+
+    # -- begun, given back, lost ----------------------------------------------------------------------------------
+
+    def _started(self, worker: Worker, attempts: list[list[Any]]) -> None:
+        known = [item for item in attempts if (item[0], item[1]) in worker.held]
+        worker.begun.update({(item[0], item[1]): self.core.now for item in known})
+        if known:
+            self.core.emit(r.AttemptsStarted(known))
+
+    def given_back(self, worker: Worker, attempts: list[Attempt]) -> None:
+        """A worker does not hold these, and has not begun them: others may have them."""
+        known = [attempt for attempt in attempts if attempt in worker.held]
+        for attempt in known:
+            self.drop(worker, worker.held[attempt])
+        if known:
+            self.core.emit(r.AttemptsReturned(self.core.now, [list(attempt) for attempt in known]))
+
+    def lose(self, worker: Worker, nodes: list[Node], reason: str) -> None:
+        """Attempts went down with their worker; a target that has seen too many workers go down fails."""
+        counted = set(worker.begun) or {node.attempt for node in nodes[: max(1, int(worker.cpus))]}
+        free: list[list[int]] = []
+        for node in nodes:
+            counts = node.attempt in counted
+            self.drop(worker, node)
+            if counts and node.losses + 1 >= POISON_AFTER:
+                text = f"{POISON_AFTER} workers were lost while running it, the last one {worker.name}: {reason}"
+                row = failure_row(node.attempt, "poison", {"message": text, "host": worker.host}, created=node.created)
+                self.fail(worker.number, [row], [0], b"")
+            else:
+                free.append([*node.attempt, int(counts)])
+        if free:
+            self.core.emit(r.AttemptsLost(self.core.now, worker.number, reason, free))
+
+    def drop(self, worker: Worker, node: Node) -> None:
+        """``worker`` does not hold the attempt of ``node`` any more."""
+        attempt = node.attempt
+        del worker.held[attempt]
+        worker.begun.pop(attempt, None)
+        worker.recalled.discard(attempt)
+        self.core.scheduler.reserve(worker, node.form, -1)
+
+    # -- the rest -------------------------------------------------------------------------------------------------
+
+    def _log(self, worker: Worker, chunks: list[list[Any]], data: bytes) -> None:
+        place = 0
+        for epoch, number, stream, offset, length, at in chunks:
+            node = worker.held.get((epoch, number))
+            content = data[place : place + length]
+            place += length
+            if node is not None:
+                name = node.form.name
+                self.core.do(Output(node.id, name, node.begun + 1, epoch, number, stream, offset, at, content))
+
+    def _need(self, worker: Worker, names: list[str]) -> None:
+        known = [sha for sha in names if sha in self.core.tree.codes]
+        fetches = [Fetch(*self.core.tree.codes[sha], 1) for sha in known]
+        if known and worker.peer is not None:
+            self.core.send(worker.peer, Type.BLOB, [known], fetches)
+
+
+def _next_n(node: Node) -> int:
+    """The ``n`` of the next child of the attempt that ``node`` is running."""
+    piece: Piece
+    for piece in reversed(node.pieces or ()):
+        if piece.first_n != FOLLOW_ON_N:
+            return piece.first_n + piece.size
+    return 1
+
+
+def _choose(
+    places: list[int], rows: list[list[Any]], lengths: list[int], data: bytes
+) -> tuple[list[list[Any]], list[int], bytes]:
+    """Some of the rows, with their payloads."""
+    starts = [0]
+    for length in lengths:
+        starts.append(starts[-1] + length)
+    content = b"".join(data[starts[place] : starts[place + 1]] for place in places)
+    return [rows[place] for place in places], [lengths[place] for place in places], content

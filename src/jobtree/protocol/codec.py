@@ -1,0 +1,268 @@
+"""Envelopes to bytes and back, checked and limited: nothing that a peer sends is believed before it has passed here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from ..errors import ProtocolError
+from .messages import MAY_SEND, MESSAGE_LIMIT, PROTOCOL, Role, Type
+
+_ENVELOPE_FIELDS = 6
+_FLOAT = (int, float)
+
+
+@dataclass(slots=True)
+class Message:
+    """One message: its type, the sender's epoch, session and number, its body and its data frame."""
+
+    type: Type
+    epoch: int
+    session: int
+    number: int
+    body: list[Any]
+    data: bytes = b""
+
+
+def encode(message: Message) -> list[bytes]:
+    """The frames of ``message``: the envelope, and the data where there is some."""
+    envelope = msgpack.packb(
+        (PROTOCOL, int(message.type), message.epoch, message.session, message.number, message.body), use_bin_type=True
+    )
+    return [envelope, message.data] if message.data else [envelope]
+
+
+def decode(frames: list[bytes], sender: Role) -> Message:
+    """The message in ``frames``; ProtocolError, in words, for anything that ``sender`` may not send."""
+    if not 1 <= len(frames) <= 2:
+        raise ProtocolError("", f"a message has one or two frames, this one has {len(frames)}")
+    envelope = _unpack(frames[0])
+    if not isinstance(envelope, list) or len(envelope) != _ENVELOPE_FIELDS:
+        raise ProtocolError("", "the envelope is not an array of six")
+    protocol, kind, epoch, session, number, body = envelope
+    if protocol != PROTOCOL:
+        raise ProtocolError("", f"the peer speaks protocol {protocol!r}, this side {PROTOCOL}")
+    for value in (kind, epoch, session, number):
+        if type(value) is not int or value < 0:
+            raise ProtocolError("", "type, epoch, session and number must be whole numbers")
+    try:
+        known = Type(kind)
+    except ValueError:
+        raise ProtocolError("", f"message type {kind} is unknown") from None
+    if known not in MAY_SEND[sender]:
+        raise ProtocolError("", f"a {sender.name.lower()} may not send {known.name}")
+    if not isinstance(body, list):
+        raise ProtocolError("", f"the body of {known.name} is not an array")
+    data = frames[1] if len(frames) == 2 else b""
+    check = _CHECKS.get(known)
+    if check is not None:
+        check(body, data)
+    return Message(known, epoch, session, number, body, data)
+
+
+def _unpack(frame: bytes) -> Any:
+    if len(frame) > MESSAGE_LIMIT:
+        raise ProtocolError("", f"an envelope of {len(frame)} bytes is over the limit of {MESSAGE_LIMIT}")
+    # Every element of an array takes a byte at least, but a nested empty one costs 56 in memory: a bound on
+    # the arrays' lengths bounds what a small frame can blow up to.
+    limit = min(len(frame), 1 << 20)
+    try:
+        return msgpack.unpackb(
+            frame, raw=False, strict_map_key=False, max_array_len=limit, max_map_len=limit, max_ext_len=0,
+            max_str_len=len(frame), max_bin_len=len(frame),
+        )  # fmt: skip
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise ProtocolError("", f"the envelope is not msgpack: {error}") from None
+
+
+def _fail(kind: Type, what: str) -> None:
+    raise ProtocolError("", f"{kind.name}: {what}")
+
+
+def _naturals(values: object) -> bool:
+    return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
+
+
+def _attempts(kind: Type, body: list[Any]) -> None:
+    """``[[epoch, number, ...], ...]``"""
+    if len(body) != 1 or not isinstance(body[0], list):
+        _fail(kind, "the body must be one array of attempts")
+    for item in body[0]:
+        if not isinstance(item, list) or len(item) < 2 or not _naturals(item[:2]):
+            _fail(kind, "an attempt is two whole numbers")
+
+
+def _children(body: list[Any], data: bytes) -> None:
+    kind = Type.CHILDREN
+    if len(body) != 2 or not isinstance(body[0], list) or not isinstance(body[1], list):
+        _fail(kind, "the body must be code blobs and pieces")
+    total = 0
+    for code in body[0]:
+        if not (isinstance(code, list) and len(code) == 2 and isinstance(code[0], str) and _naturals(code[1:])):
+            _fail(kind, "a code blob is its SHA-256 and its length")
+        total += code[1]
+    for piece in body[1]:
+        total += _check_piece(piece)
+    if total != len(data):
+        _fail(kind, f"{len(data)} bytes of payload where {total} are named")
+
+
+def _check_piece(piece: Any) -> int:
+    kind = Type.CHILDREN
+    if not isinstance(piece, list) or len(piece) != 7 or not _naturals(piece[:3]):
+        _fail(kind, "a piece is an array of seven that begins with three whole numbers")
+    _, _, first_n, forms, runs, extras, lengths = piece
+    if not _naturals(lengths) or not lengths or not _naturals(runs) or len(runs) % 2:
+        _fail(kind, "runs and lengths must be whole numbers, in pairs and at least one")
+    if first_n == 0 and len(lengths) != 1:
+        _fail(kind, "a target has one follow-on")
+    if not isinstance(forms, list) or not all(check_form(form) for form in forms):
+        _fail(kind, "a form is a name, a tolerance and a map of requests")
+    if sum(runs[1::2]) != len(lengths) or any(index >= len(forms) for index in runs[::2]):
+        _fail(kind, "the runs do not cover the piece")
+    if not isinstance(extras, dict) or not all(_check_extra(i, e, len(lengths)) for i, e in extras.items()):
+        _fail(kind, "an extra is an index, two lists of ranges and a blob")
+    return sum(lengths)
+
+
+def check_form(form: Any) -> bool:
+    """Whether ``form`` has the shape of one."""
+    return (
+        isinstance(form, list)
+        and len(form) == 3
+        and isinstance(form[0], str)
+        and form[1] in (None, True, False)
+        and isinstance(form[2], dict)
+        and all(isinstance(key, str) for key in form[2])
+    )
+
+
+def _check_extra(index: Any, extra: Any, count: int) -> bool:
+    return (
+        type(index) is int
+        and 0 <= index < count
+        and isinstance(extra, list)
+        and len(extra) == 3
+        and _ranges(extra[0])
+        and _ranges(extra[1])
+        and (extra[2] is None or _blob(extra[2]))
+    )
+
+
+def _ranges(ranges: Any) -> bool:
+    return _naturals(ranges) and len(ranges) % 2 == 0
+
+
+def _blob(blob: Any) -> bool:
+    return isinstance(blob, list) and len(blob) == 2 and type(blob[0]) is int and isinstance(blob[1], str)
+
+
+def _done(body: list[Any], data: bytes) -> None:
+    kind = Type.DONE
+    if len(body) != 2 or not isinstance(body[0], list) or not _naturals(body[1]) or len(body[0]) != len(body[1]):
+        _fail(kind, "the body must be rows and their lengths")
+    for row in body[0]:
+        if not check_row(row):
+            _fail(kind, "a row has the wrong shape")
+    if sum(body[1]) != len(data):
+        _fail(kind, f"{len(data)} bytes of payload where {sum(body[1])} are named")
+
+
+def check_row(row: Any) -> bool:
+    """Whether ``row`` has the shape of an attempt's end."""
+    if type(row) is not list or len(row) != 14:
+        return False
+    epoch, number, cause, created, flags, result, embeds, started, wall, user, system, memory, messages, failure = row
+    return (
+        type(epoch) is type(number) is type(created) is type(flags) is int
+        and created >= 0
+        and type(cause) is str
+        and (result is None or result is True or (type(result) is list and (_blob(result) or _naturals(result))))
+        and (embeds is None or _ranges(embeds))
+        and isinstance(started, _FLOAT)
+        and isinstance(wall, _FLOAT)
+        and isinstance(user, _FLOAT)
+        and isinstance(system, _FLOAT)
+        and isinstance(memory, _FLOAT)
+        and (messages is None or type(messages) is list)
+        and (failure is None or type(failure) is dict)
+        and (not cause) == (failure is None)
+    )
+
+
+def _hello(body: list[Any], data: bytes) -> None:
+    if len(body) != 1 or not isinstance(body[0], dict):
+        _fail(Type.HELLO, "the body must be one map")
+    hello = body[0]
+    for key, kinds in HELLO_FIELDS.items():
+        if not isinstance(hello.get(key), kinds):
+            _fail(Type.HELLO, f"{key} is missing or of the wrong type")
+    for held in hello["held"]:
+        if not isinstance(held, list) or len(held) != 5 or not _naturals(held):
+            _fail(Type.HELLO, "an attempt held is five whole numbers")
+
+
+#: What HELLO must say, with the types of the values.
+HELLO_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "version": str,  # jobtree's
+    "python": str,  # major.minor
+    "run": str,  # the run's id, from the connection file
+    "uid": str,  # the worker's own name, unique for ever
+    "block": str,  # the name of the block that brought it, "" for one started by hand
+    "index": int,  # its place in the block
+    "host": str,
+    "pid": int,
+    "cpus": (int, float),
+    "memory": int,  # bytes
+    "gpus": (int, float),
+    "seen": list,  # [epoch, sequence] of the highest acknowledgement
+    "held": list,  # [[epoch, number, target, created so far (follow-on counted), HELD_*], ...]
+}
+
+
+def _log(body: list[Any], data: bytes) -> None:
+    kind = Type.LOG
+    if len(body) != 1 or not isinstance(body[0], list):
+        _fail(kind, "the body must be one array of chunks")
+    total = 0
+    for chunk in body[0]:
+        # epoch, number, stream (0 log, 1 stdout, 2 stderr), byte offset in the stream, length, unix seconds
+        if not isinstance(chunk, list) or len(chunk) != 6 or not _naturals(chunk[:5]) or not isinstance(chunk[5], _FLOAT):
+            _fail(kind, "a chunk is five whole numbers and a time")
+        total += chunk[4]
+    if total != len(data):
+        _fail(kind, f"{len(data)} bytes of output where {total} are named")
+
+
+def _started(body: list[Any], data: bytes) -> None:
+    _attempts(Type.STARTED, body)
+    if any(len(item) != 3 or not isinstance(item[2], _FLOAT) for item in body[0]):
+        _fail(Type.STARTED, "a started attempt is its identity and a time")
+
+
+def _returned(body: list[Any], data: bytes) -> None:
+    _attempts(Type.RETURNED, body)
+
+
+def _need(body: list[Any], data: bytes) -> None:
+    if len(body) != 1 or not isinstance(body[0], list) or not all(isinstance(sha, str) for sha in body[0]):
+        _fail(Type.NEED, "the body must be one array of SHA-256 names")
+
+
+def _bye(body: list[Any], data: bytes) -> None:
+    if len(body) != 1 or not isinstance(body[0], str):
+        _fail(Type.BYE, "the body must be a reason")
+
+
+_CHECKS = {
+    Type.HELLO: _hello,
+    Type.STARTED: _started,
+    Type.CHILDREN: _children,
+    Type.DONE: _done,
+    Type.LOG: _log,
+    Type.RETURNED: _returned,
+    Type.NEED: _need,
+    Type.BYE: _bye,
+}

@@ -1,0 +1,87 @@
+"""Puts what ended an attempt into words: the cause of death, and the map that its row carries."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import traceback
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from jobtree.errors import Cause, CommandFailed, Unpicklable, UsageError
+from jobtree.protocol import payload
+from jobtree.protocol.tracebacks import skip_ours
+
+_PACKAGE = str(Path(__file__).resolve().parents[1])
+
+
+class Stage(Enum):
+    """How far an attempt has come."""
+
+    LOADING = "loading"
+    RUNNING = "running"
+    FINISHING = "finishing"
+
+
+def failure_of(error: BaseException, stage: Stage, import_error: str) -> tuple[str, dict[str, Any]]:
+    """The cause of death, and its map; `import_error` says why the script could not be imported, if so."""
+    cause = _cause(error, stage, import_error)
+    message = _last_line(error)
+    if cause is Cause.IMPORT:
+        message = _import_message(error, import_error)
+    return cause.value, {
+        "message": message,
+        "host": platform.node(),
+        "exit": error.status if isinstance(error, CommandFailed) else None,
+        "output": "",  # the supervisor has it
+        "type": _class_name(type(error)),
+        "types": [kind.__name__ for kind in type(error).__mro__ if kind is not object],
+        "where": where(error),
+    }
+
+
+def where(error: BaseException) -> str:
+    """The user's own frame that is nearest to the error, as `file.py:12 in function`; empty if there is none."""
+    frames = traceback.extract_tb(skip_ours(error.__traceback__))
+    for frame in reversed(frames):
+        if not frame.filename.startswith(_PACKAGE):
+            return f"{frame.filename}:{frame.lineno} in {frame.name}"
+    return ""
+
+
+def describe_import_error(error: BaseException) -> str:
+    """Why the script could not be imported, with the user's own frame."""
+    at = where(error)
+    return f"{_last_line(error)} ({at})" if at else _last_line(error)
+
+
+def _cause(error: BaseException, stage: Stage, import_error: str) -> Cause:
+    if isinstance(error, CommandFailed):
+        return error.cause
+    if isinstance(error, Unpicklable):
+        return Cause.UNPICKLABLE
+    if stage is Stage.LOADING and payload.is_import_failure(error):
+        return Cause.IMPORT
+    if stage is Stage.LOADING and import_error and isinstance(error, UsageError):
+        return Cause.IMPORT  # the script's own code was looked for
+    return Cause.EXCEPTION
+
+
+def _import_message(error: BaseException, import_error: str) -> str:
+    if import_error:
+        return f"the script could not be imported: {import_error}; sys.path is {sys.path}"
+    name = getattr(error, "name", None)
+    missing = f"module {name!r}: " if name and isinstance(error, ImportError) else ""
+    return f"{missing}{_last_line(error)}; sys.path is {sys.path}"
+
+
+def _last_line(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception_only(type(error), error)).strip()
+    except Exception:  # noqa: BLE001  # __str__ is the user's
+        return _class_name(type(error))
+
+
+def _class_name(kind: type) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

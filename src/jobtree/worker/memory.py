@@ -1,0 +1,91 @@
+"""Looks at how much memory the runners hold, so that a row can tell, and an attempt that takes too much is found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from .keeper import Keeper
+from .reaper import below, descendants, processes
+
+#: Attempts are looked at when they have run for this long; of shorter ones the runner's own high-water mark must do.
+SAMPLED_SECONDS = 0.1
+#: Subprocesses are looked for this often: that means reading all of /proc.
+TREES_SECONDS = 1.0
+#: Between two exact counts of a runner that seems to hold too much.
+COUNT_SECONDS = 0.2
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Sampler:
+    """Samples the memory of what runs."""
+
+    def __init__(self) -> None:
+        self._next_trees = 0.0
+        self._trees: dict[int, int] = {}  # pid -> bytes of its descendants
+        self._next_counts: dict[int, float] = {}  # pid -> when its pages may be counted again
+
+    def look(self, keepers: Iterable[Keeper], now: float, at: float) -> list[tuple[Keeper, str]]:
+        """Take note of what each running attempt holds; returns those that hold too much, with words.
+
+        `now` is the supervisor's clock, `at` unix time.
+        """
+        watched = [
+            (keeper, keeper.pid, keeper.underway)
+            for keeper in keepers
+            if keeper.pid and keeper.underway and at - keeper.underway.started >= SAMPLED_SECONDS
+        ]
+        if watched and now >= self._next_trees:
+            self._look_at_trees([pid for _, pid, _ in watched], now)
+        greedy = []
+        for keeper, pid, underway in watched:
+            held = resident_bytes(pid) + self._trees.get(pid, 0)
+            underway.peak_bytes = max(underway.peak_bytes, held)
+            limit = keeper.memory_limit(underway.attempt)
+            if limit and held > limit and (words := self._accuse(pid, limit, now)):
+                greedy.append((keeper, words))
+        return greedy
+
+    def _look_at_trees(self, pids: list[int], now: float) -> None:
+        self._next_trees = now + TREES_SECONDS
+        snapshot = processes()
+        self._trees = {pid: sum(process.resident_bytes for process in below({pid}, snapshot)) for pid in pids}
+        self._next_counts = {pid: at for pid, at in self._next_counts.items() if pid in self._trees}
+
+    def _accuse(self, pid: int, limit: int, now: float) -> str:
+        """Count pages that processes share once, for nobody is to be killed for counting them twice."""
+        if now < self._next_counts.get(pid, 0.0):
+            return ""
+        self._next_counts[pid] = now + COUNT_SECONDS
+        held = proportional_bytes([pid, *descendants(pid)])
+        return f"used {_shown(held)} of memory, and asked for {_shown(limit)}" if held > limit else ""
+
+
+def resident_bytes(pid: int) -> int:
+    """What one process holds now; 0 if it is gone. Cheap: one short file."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE
+    except (OSError, IndexError):
+        return 0
+
+
+def proportional_bytes(pids: Iterable[int]) -> int:
+    """What processes hold, each page that several processes share counted in parts. Costly."""
+    return sum(map(_proportional, pids))
+
+
+def _proportional(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            for line in file:
+                if line.startswith(b"Pss:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # it has just ended
+    return 0
+
+
+def _shown(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

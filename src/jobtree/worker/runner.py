@@ -1,0 +1,227 @@
+"""A runner: the child process that loads targets and runs them, one at a time, and reports what comes of it."""
+
+from __future__ import annotations
+
+import atexit
+import faulthandler
+import fcntl
+import os
+import random
+import resource
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from mmap import mmap
+from pathlib import Path
+from typing import Any
+
+from jobtree import _context
+from jobtree._promise import Cancelled, Failure
+from jobtree._recording import Recorder, ResultKind, ranges
+from jobtree.errors import StorageFailed
+from jobtree.ids import Attempt, PromiseKey
+from jobtree.protocol import blobs, payload
+from jobtree.protocol.messages import (
+    FLAG_FOLLOW_ON,
+    FLAG_HIGH_WATER,
+    FLAG_TEMP,
+    INLINE_LIMIT,
+    VALUE_BLOB,
+    VALUE_CANCELLED,
+    VALUE_FAILURE,
+    VALUE_INLINE,
+)
+from jobtree.protocol.tracebacks import text_of
+from . import channel
+from .effects import Task
+from .failure import Stage, failure_of
+from .settings import Settings
+from .surroundings import Attendance, Voice
+from .traces import HIGH_DESCRIPTOR, LASTING_SECONDS, Traces
+
+_KIB = 1024
+
+
+def run(settings: Settings, import_error: str, secret: bytes, descriptors: Sequence[int]) -> int:
+    """Be a runner, from the fork to the end; returns the exit status."""
+    tasks, reports, stdout, stderr, answers, page = descriptors
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  # for life
+    traces = Traces(stdout, stderr, secret, settings.log_level)
+    voice = Voice(settings, _move(reports), _move(answers))
+    for descriptor in (stdout, stderr):
+        os.close(descriptor)
+    faulthandler.enable(2)
+    atexit._clear()  # what the nursery registered is the nursery's
+    _reseed()
+    ours = socket.socket(fileno=_move(tasks))
+    shared = mmap(page, channel.PAGE_BYTES)
+    os.close(page)
+    _Runner(settings, import_error, ours, shared, traces, voice).loop()
+    atexit._run_exitfuncs()
+    return 0
+
+
+class _Runner:
+    def __init__(
+        self, settings: Settings, import_error: str, tasks: socket.socket, page: mmap, traces: Traces, voice: Voice
+    ) -> None:
+        self._settings = settings
+        self._tree = Path(settings.tree)
+        self._around: Attendance | None = None
+        self._import_error = import_error
+        self._tasks = tasks
+        self._page = page
+        self._traces = traces
+        self._voice = voice
+        self._cpus: float | None = None
+        self._usage = resource.getrusage(resource.RUSAGE_SELF)
+        self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self._forked = False
+        os.register_at_fork(after_in_child=self._be_a_fork)
+
+    def loop(self) -> None:
+        """Run what comes, until asked to leave or left alone."""
+        buffer = bytearray(channel.LARGEST_DATAGRAM)
+        view = memoryview(buffer)
+        receive = self._tasks.recv_into
+        while True:
+            size = receive(buffer)
+            if size <= len(channel.LEAVE):
+                return
+            self._run(channel.read_task(view[:size]))
+
+    def _run(self, task: Task) -> None:
+        """One attempt, from its task to its row."""
+        started = time.time()
+        channel.show(self._page, *task.attempt, started)
+        begun = time.monotonic()
+        cpus, time_limit = task.form[1], task.form[4]
+        if cpus != self._cpus:
+            self._traces.set_threads(cpus)
+            self._cpus = cpus
+        around = self._around = Attendance(
+            task, self._settings, self._voice, None if time_limit is None else begun + time_limit
+        )
+        cause, created, failure, flags = "", 0, None, 0
+        stage = Stage.LOADING
+        try:
+            target = self._load(task)
+            stage = Stage.RUNNING
+            recorder = Recorder(task.attempt, target, task.ordinal, around)
+            with _context.running(recorder):
+                returned = target.run()
+                stage = Stage.FINISHING
+                result, embeds, data = self._finish(recorder, returned, around)
+            created = recorder.children
+            if recorder.has_follow_on:
+                flags = FLAG_FOLLOW_ON
+        except BaseException as error:  # noqa: BLE001  # every escape is a failure of the target, SystemExit too
+            cause, failure, result, embeds, data = self._fail(error, stage, around)
+        if self._forked:
+            self._leave_fork(cause)
+        around.leave()
+        wall = time.monotonic() - begun
+        marked = self._traces.settle(task.attempt, wall)
+        if around.used_temp:
+            flags |= FLAG_TEMP
+        user, system, memory, high_water = self._measure(wall)
+        row = (
+            *task.attempt, cause, created, flags | high_water, result, embeds, started, wall, user, system, memory,
+            around.messages(), failure,
+        )  # fmt: skip
+        channel.show(self._page, 0, 0, 0.0)
+        self._voice.say((channel.ENDED, marked, row), data)
+
+    def _load(self, task: Task) -> Any:
+        data = task.payload
+        if task.blob is not None:
+            size, sha, epoch, number, n = task.blob
+            data = blobs.read_blob(blobs.blob_path(self._tree, epoch, number, n), blobs.BlobName(size, sha))
+        values = {PromiseKey(*value[:3]): self._value(*value[3:]) for value in task.values} if task.values else None
+        return payload.loads(data, values, self._voice.code)
+
+    def _value(self, kind: int, argument: Any, data: bytes) -> object:
+        """What takes a promise's place."""
+        if kind == VALUE_INLINE:
+            return payload.Stored(lambda: data)
+        if kind == VALUE_BLOB:
+            size, sha, epoch, number = argument
+            path = blobs.blob_path(self._tree, epoch, number, blobs.RESULT)
+            return payload.Stored(lambda: blobs.read_blob(path, blobs.BlobName(size, sha)))
+        if kind == VALUE_FAILURE:
+            return Failure(message=argument) if isinstance(argument, str) else Failure(*argument)
+        return Cancelled(argument or "") if kind == VALUE_CANCELLED else None
+
+    def _finish(self, recorder: Recorder, returned: object, around: Attendance) -> tuple[Any, list[int] | None, bytes]:
+        """The result as the row has it, when everything that was created has been sent."""
+        result = recorder.finish(returned)
+        if around.failed is not None:
+            raise around.failed
+        around.flush()
+        if result.kind is ResultKind.NONE:
+            return None, None, b""
+        if result.kind is ResultKind.PROMISE:
+            return [result.n], None, b""
+        self._voice.tell_codes(result.codes)
+        stowed, data = self._stow(around.task.attempt, result.data)
+        return stowed, ranges(result.takes) or None, data
+
+    def _fail(
+        self, error: BaseException, stage: Stage, around: Attendance
+    ) -> tuple[str, dict[str, Any] | None, Any, None, bytes]:
+        """The user sees the traceback among the output; the row has it pickled."""
+        cause, failure = failure_of(error, stage, self._import_error)
+        print(text_of(error), file=self._traces.stderr, end="", flush=True)
+        try:
+            result, data = self._stow(around.task.attempt, payload.dump_exception(error))
+        except StorageFailed:
+            result, data = None, b""  # the words must do
+        return cause, failure, result, None, data
+
+    def _stow(self, attempt: Attempt, data: bytes) -> tuple[Any, bytes]:
+        """A payload as a row names it: itself, or a blob."""
+        if len(data) <= INLINE_LIMIT:
+            return True, data
+        return list(blobs.write_blob(blobs.blob_path(self._tree, *attempt, blobs.RESULT), data)), b""
+
+    def _measure(self, wall: float) -> tuple[float, float, int, int]:
+        """User and system seconds, peak memory in bytes, and the flag that says of what that is the peak."""
+        before, self._usage = self._usage, resource.getrusage(resource.RUSAGE_SELF)
+        usage = self._usage
+        user, system = usage.ru_utime - before.ru_utime, usage.ru_stime - before.ru_stime
+        memory, rose = usage.ru_maxrss, usage.ru_maxrss > before.ru_maxrss
+        if wall > LASTING_SECONDS:  # else there was no time to wait for a subprocess, or too little to matter
+            past, self._children = self._children, resource.getrusage(resource.RUSAGE_CHILDREN)
+            user += self._children.ru_utime - past.ru_utime
+            system += self._children.ru_stime - past.ru_stime
+            if self._children.ru_maxrss > past.ru_maxrss:
+                rose, memory = True, max(memory if rose else 0, self._children.ru_maxrss)
+        return user, system, memory * _KIB, 0 if rose else FLAG_HIGH_WATER
+
+    def _be_a_fork(self) -> None:
+        self._forked = True
+        if self._around is not None:
+            self._around.forked = True
+
+    def _leave_fork(self, cause: str) -> None:
+        """User code has forked, and let the child return into ours: it must not run the parent's next target."""
+        self._traces.flush()
+        os._exit(1 if cause else 0)
+
+
+def _move(descriptor: int) -> int:
+    """Out of the way of those that user code may expect to get, or may close."""
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR)
+    os.close(descriptor)
+    return moved
+
+
+def _reseed() -> None:
+    """Forked processes would all draw the same numbers."""
+    random.seed()
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()

@@ -1,0 +1,213 @@
+"""What a runner does for the target that runs: sends what it creates and logs, makes its directories."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jobtree._recording import Creation, ranges
+from jobtree.errors import StorageFailed, UsageError
+from jobtree.ids import FOLLOW_ON
+from jobtree.protocol import blobs
+from jobtree.protocol.messages import INLINE_LIMIT
+from . import channel, scratch
+from .effects import Task
+from .settings import Settings
+from .underway import Messages
+
+#: A piece of created targets is sent when it has this many bytes, or targets, or is as old as this when one more comes.
+#: (Nothing waits for children while their creator runs, so an older piece may also wait for its end.)
+PIECE_BYTES = 256 * 1024
+PIECE_TARGETS = 1000
+PIECE_SECONDS = 0.05
+
+
+class Voice:
+    """How a runner speaks to the supervisor: reports go out, names of code blobs that have arrived come in."""
+
+    def __init__(self, settings: Settings, reports: int, answers: int) -> None:
+        self._settings = settings
+        self._reports = reports
+        self._answers = answers
+        self._told: set[str] = set()
+        self._lock = threading.Lock()
+
+    def say(self, head: tuple[Any, ...], data: bytes = b"") -> None:
+        """Send a report; waits while the supervisor has no time."""
+        self.write(channel.pack_report(head, data))
+
+    def write(self, frame: bytes) -> None:
+        """Send a whole frame."""
+        with self._lock:
+            sent = os.write(self._reports, frame)
+            while sent < len(frame):
+                sent += os.write(self._reports, memoryview(frame)[sent:])
+
+    def tell_codes(self, codes: Mapping[str, bytes]) -> list[str]:
+        """Make code blobs known, each once; returns the names of those that are not in the tree themselves."""
+        for sha, data in codes.items():
+            if sha not in self._told:
+                self._told.add(sha)
+                if len(data) > INLINE_LIMIT:
+                    blobs.write_code(Path(self._settings.tree), sha, data)
+                else:
+                    self.say((channel.CODE_FOUND, sha), data)
+        return [sha for sha, data in codes.items() if len(data) <= INLINE_LIMIT]
+
+    def code(self, sha: str) -> bytes:
+        """A code blob: from this node, from the tree, or from the master."""
+        path = os.path.join(self._settings.scratch, "codes", sha)
+        if not os.path.exists(path):
+            if blobs.code_path(Path(self._settings.tree), sha).exists():
+                return blobs.read_code(Path(self._settings.tree), sha)
+            self.say((channel.CODE_NEEDED, sha))
+            while self._arrived() != sha:
+                pass  # an answer that came too late for who had asked
+        with open(path, "rb") as file:
+            return file.read()
+
+    def _arrived(self) -> str:
+        name = os.read(self._answers, channel.SHA_BYTES)
+        if not name:
+            raise StorageFailed("the worker has gone while code was awaited from it")
+        return name.decode()
+
+
+class Attendance:
+    """The surroundings of one attempt."""
+
+    def __init__(self, task: Task, settings: Settings, voice: Voice, deadline: float | None) -> None:
+        self.task = task
+        self.used_temp = False
+        self.failed: BaseException | None = None
+        self.forked = False
+        self._settings = settings
+        self._voice = voice
+        self._deadline = deadline
+        self._piece: _Piece | None = None
+        self._messages: Messages | None = None
+        self._local: Path | None = None
+
+    @property
+    def granted(self) -> Mapping[str, Any]:
+        """The requests as they were granted."""
+        _, cpus, memory, gpus, time_limit, isolate = self.task.form
+        return {"cpus": cpus, "memory": memory, "gpus": gpus, "time_limit": time_limit, "isolate": isolate}
+
+    def create(self, creation: Creation) -> None:
+        """Send a created target on, together with others."""
+        self._refuse_in_fork("targets can be added")
+        try:
+            self._create(creation)
+        except BaseException as error:
+            # The number is spent: an attempt that goes on without this target must not be committed.
+            self.failed = error
+            raise
+
+    def log(self, text: str, level: str) -> None:
+        """Send a line on, and keep it for the row."""
+        self._refuse_in_fork("the master's log can be written to")
+        if self._messages is None:
+            self._messages = Messages()
+        at = time.time()
+        text = text[-channel.LARGEST_MESSAGE :]
+        self._messages.add(at, level, text)
+        self._voice.say((channel.LOGGED, *self.task.attempt, at, level, text))
+
+    def local_temp_dir(self) -> Path:
+        """Made when first asked for."""
+        if self._local is None:
+            self._local = scratch.make_local(self._settings.scratch, self.task.attempt)
+        return self._local
+
+    def global_temp_dir(self) -> Path:
+        """Made when first asked for; the chain's."""
+        path = scratch.make_global(self._settings.tree, self.task.temp)
+        self.used_temp = True
+        return path
+
+    def remaining_time(self) -> float | None:
+        """By the target's own limit."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    def cancel(self, n: int) -> None:
+        """Ask the master to cancel a child."""
+        raise UsageError("cancel: the worker has no way to ask for it yet")
+
+    def flush(self) -> None:
+        """Send what is still here."""
+        if self._piece is not None:
+            piece, self._piece = self._piece, None
+            codes = self._voice.tell_codes(piece.codes)
+            self._voice.say((channel.CREATED, piece.to_wire(self.task), codes), b"".join(piece.payloads))
+
+    def messages(self) -> list[list[Any]] | None:
+        """What was logged, for the row."""
+        return self._messages.kept() if self._messages is not None else None
+
+    def leave(self) -> None:
+        """The attempt has ended: its directory goes."""
+        if self._local is not None:
+            scratch.remove(os.fspath(self._local))
+
+    def _create(self, creation: Creation) -> None:
+        blob = None
+        data = creation.data
+        if len(data) > INLINE_LIMIT:
+            path = blobs.blob_path(Path(self._settings.tree), *self.task.attempt, creation.n)
+            blob, data = list(blobs.write_blob(path, data)), b""
+        if creation.n == FOLLOW_ON:
+            self.flush()
+        if self._piece is None:
+            self._piece = _Piece(creation.n)
+        self._piece.add(creation, data, blob)
+        if self._piece.is_full() or creation.n == FOLLOW_ON:
+            self.flush()
+
+    def _refuse_in_fork(self, what: str) -> None:
+        if self.forked:
+            raise UsageError(f"{what} by the process that runs the target, not by one forked from it")
+
+
+class _Piece:
+    """Created targets with consecutive n, on their way."""
+
+    def __init__(self, first_n: int) -> None:
+        self.codes: dict[str, bytes] = {}
+        self.payloads: list[bytes] = []
+        self._first_n = first_n
+        self._size = 0
+        self._due = time.monotonic() + PIECE_SECONDS
+        self._forms: dict[int, int] = {}  # id of a form, which the attempt keeps alive, -> index
+        self._wire_forms: list[list[object]] = []
+        self._runs: list[int] = []
+        self._extras: dict[int, list[Any]] = {}
+
+    def add(self, creation: Creation, data: bytes, blob: list[Any] | None) -> None:
+        if creation.takes or creation.after or blob:
+            self._extras[len(self.payloads)] = [ranges(creation.takes), ranges(creation.after), blob]
+        self.codes.update(creation.codes)
+        self.payloads.append(data)
+        self._size += len(data)
+        index = self._forms.get(id(creation.form))
+        if index is None:
+            index = self._forms[id(creation.form)] = len(self._wire_forms)
+            self._wire_forms.append(creation.form.to_wire())
+        if self._runs and self._runs[-2] == index:
+            self._runs[-1] += 1
+        else:
+            self._runs += (index, 1)
+
+    def is_full(self) -> bool:
+        """Whether it is time to send it; a target more must not make it too large."""
+        if self._size > PIECE_BYTES - INLINE_LIMIT or len(self.payloads) >= PIECE_TARGETS:
+            return True
+        return time.monotonic() >= self._due
+
+    def to_wire(self, task: Task) -> list[Any]:
+        lengths = [len(data) for data in self.payloads]
+        return [*task.attempt, self._first_n, self._wire_forms, self._runs, self._extras, lengths]
