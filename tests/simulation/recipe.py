@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from random import Random
@@ -10,6 +11,8 @@ from typing import Any
 
 import msgpack
 
+#: A promise on the wire.
+Key = tuple[int, int, int]
 #: A target always fails if it fails in this many attempts.
 ALWAYS = 1 << 30
 #: An attempt that lasts this long (seconds) is ended by its time limit.
@@ -53,15 +56,16 @@ class Spec:
     chain: int
     code: str | None = None
 
-    def pack(self) -> bytes:
-        """The payload."""
-        packed: bytes = msgpack.packb([self.path, self.seed, self.depth, self.chain, self.code])
+    def pack(self, takes: list[Key]) -> bytes:
+        """The payload, with the promises that it takes."""
+        packed: bytes = msgpack.packb([self.path, self.seed, self.depth, self.chain, self.code, takes])
         return packed
 
-    @classmethod
-    def unpack(cls, data: bytes) -> Spec:
-        """The target in a payload."""
-        return cls(*msgpack.unpackb(data))
+
+def unpack(data: bytes) -> tuple[Spec, list[Key]]:
+    """The target in a payload, and the promises that it takes."""
+    *fields, takes = msgpack.unpackb(data, use_list=False)
+    return Spec(*fields), list(takes)
 
 
 @dataclass(slots=True)
@@ -251,10 +255,16 @@ def value_of(spec: Spec, plan: Plan, taken: list[Any], values: dict[int, Any]) -
     return [spec.path, zlib.crc32(repr(taken).encode()), [values[n] for n in plan.names]]
 
 
-def returned(spec: Spec, plan: Plan, taken: list[Any]) -> bytes:
-    """The bytes of the result that a runner sends: promises in it by their n."""
-    packed: bytes = msgpack.packb([spec.path, zlib.crc32(repr(taken).encode()), plan.names])
+def returned(spec: Spec, plan: Plan, taken: list[Any], attempt: tuple[int, int]) -> bytes:
+    """The bytes of the result that a runner sends, promises in it as such."""
+    packed: bytes = msgpack.packb([spec.path, zlib.crc32(repr(taken).encode()), [[*attempt, n] for n in plan.names]])
     return packed
+
+
+def resolve(data: bytes, value: Callable[[Key], Any]) -> Any:
+    """A result with the values of the promises in it."""
+    path, digest, keys = msgpack.unpackb(data, use_list=False)
+    return [path, digest, [value(key) for key in keys]]
 
 
 def _mix(seed: int, n: int) -> int:

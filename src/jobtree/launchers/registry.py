@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobtree.errors import UsageError
 from jobtree.launchers.base import Launcher
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "jobtree.launchers"
 
@@ -38,6 +41,9 @@ def make(
 
 def load(name: str) -> Any:
     """The class (or factory) registered as `name`; it has a nested dataclass `Options`."""
+    if name in BUILT_IN:  # without importlib.metadata, which takes longer to import than all of this package
+        module, _, attribute = BUILT_IN[name].partition(":")
+        return getattr(import_module(module), attribute)
     found = _registered()
     if name not in found:
         close = get_close_matches(name, found, 1)
@@ -55,6 +61,8 @@ def names() -> list[str]:
 
 
 def _registered() -> dict[str, EntryPoint]:
+    from importlib.metadata import EntryPoint, entry_points
+
     found = {name: EntryPoint(name, value, GROUP) for name, value in BUILT_IN.items()}
     for entry in entry_points(group=GROUP):
         if entry.name not in BUILT_IN:  # no plugin can put itself in the place of ours

@@ -90,6 +90,7 @@ class Master:
     def run(self, opening: list[r.Record]) -> Outcome:
         """Run until nothing is left to do, or somebody wants an end."""
         state, journal = self.state, self.journal
+        self.server.watch(self.fleet.descriptor)
         with self._taking_signals(), _quiet_gc():
             self._perform(state.begin(opening, self.clock()))
             before = shown = self.clock()

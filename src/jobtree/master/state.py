@@ -25,6 +25,7 @@ from .work import Work
 
 #: Records between two summaries.
 SUMMARY_EVERY = 50_000
+SUMMARY_NAMES = 1_000
 _ABOUT_ATTEMPTS = frozenset({Type.DONE, Type.CHILDREN, Type.STARTED, Type.RETURNED, Type.LOG, Type.NEED})
 
 
@@ -166,7 +167,7 @@ class MasterState:
 
     def _summarise(self) -> None:
         tree = self.core.tree
-        self.core.emit(r.Summary(self.core.now, {name: list(tally) for name, tally in tree.tallies.items()}))
+        self.core.emit(r.Summary(self.core.now, summary_of(tree.tallies)))
         self._summarised = tree.records
 
     # -- what no worker can run -----------------------------------------------------------------------------------
@@ -272,3 +273,12 @@ class MasterState:
             self.core.emit(r.TargetsRetried(self.core.now, failed))
             self.core.absorb()
 
+
+def summary_of(tallies: dict[str, list[int]]) -> dict[str, list[int]]:
+    """The counts of the most frequent names, and the sum of all others under "": a record has to fit into a frame."""
+    names = sorted(tallies, key=lambda name: -sum(tallies[name]))
+    counts = {name: list(tallies[name]) for name in names[:SUMMARY_NAMES]}
+    rest = names[SUMMARY_NAMES:]
+    if rest:
+        counts[""] = [sum(column) for column in zip(*(tallies[name] for name in rest), strict=True)]
+    return counts

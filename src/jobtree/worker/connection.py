@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from ..errors import ProtocolError, UsageError
 from ..protocol.codec import Message, decode, encode
@@ -114,8 +114,9 @@ class Connector:
     def _look_at_the_line(self, events: list[Event]) -> None:
         assert self._monitor is not None
         while self._monitor.poll(0):
-            happened = recv_monitor_message(self._monitor, zmq.NOBLOCK)
-            if happened["event"] & _GONE:
+            # Two frames: event (16 bits) and value (32 bits), then the address. zmq.utils.monitor would import asyncio for this.
+            frames = self._monitor.recv_multipart(zmq.NOBLOCK)
+            if struct.unpack_from("=H", frames[0])[0] & _GONE:
                 events.append(ConnectionLost("the line to the master is dead"))
                 return
 

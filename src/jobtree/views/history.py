@@ -1,0 +1,359 @@
+"""Replays a journal and keeps what the views need of it: what every attempt took, failures, workers, blocks, epochs.
+
+The tree of targets is the master's own, changed by the same ``apply``; beside it stands what a master need not remember. A torn end
+is none of a view's business; damage is refused as it is in a restart (JournalDamaged).
+"""
+
+from __future__ import annotations
+
+import gc
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..master import records as r
+from ..master.journal.directory import Directory
+from ..master.journal.files import Files
+from ..master.journal.reader import Frame, Reader, Rewound
+from ..master.nodes import Node
+from ..master.tree import Tree
+from ..protocol.messages import (
+    ROW_CAUSE,
+    ROW_EPOCH,
+    ROW_FAILURE,
+    ROW_MEMORY,
+    ROW_MESSAGES,
+    ROW_NUMBER,
+    ROW_RESULT,
+    ROW_STARTED,
+    ROW_SYSTEM,
+    ROW_USER,
+    ROW_WALL,
+)
+from .schema import Failure
+
+#: Told of the end of an attempt: its target's id and name, its ordinal, epoch and number, and what it said by ``Target.log``.
+OnMessages = Callable[[int, str, int, int, int, list[list[Any]]], None]
+
+
+class Taken:
+    """What the attempts of one name took: columns with an entry for each that ended well, and counts of the others."""
+
+    __slots__ = ("cpu", "failed", "lost", "memory", "retries", "time", "wait", "wasted")
+
+    def __init__(self) -> None:
+        self.time = array("d")
+        self.cpu = array("d")
+        self.wait = array("d")
+        self.memory = array("q")
+        self.retries = self.failed = self.lost = 0
+        self.wasted = 0.0
+
+
+@dataclass(slots=True)
+class WorkerHistory:
+    """One worker that has ever joined. ``busy`` and ``cpu`` are the seconds of its targets, ``memory`` their highest peak."""
+
+    joined: r.WorkerJoined
+    left_at: float | None = None
+    reason: str = ""
+    targets: int = 0
+    busy: float = 0.0
+    cpu: float = 0.0
+    memory: int = 0
+
+
+@dataclass(slots=True)
+class BlockHistory:
+    """One submission that was ever planned."""
+
+    planned: r.BlockPlanned
+    ids: list[str] = field(default_factory=list)
+    known: bool = False
+    gone: dict[str, str] = field(default_factory=dict)  # id -> why
+    refused: str | None = None  # why the whole of it never came to be
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it is left."""
+        return self.refused is not None or (self.known and len(self.gone) >= len(self.ids))
+
+
+@dataclass(slots=True)
+class EpochHistory:
+    """One master's life; ``ended`` is None as long as it goes on, or where it was cut short."""
+
+    began: r.EpochBegan
+    ended: r.RunEnded | None = None
+    last_at: float = 0.0  # of what is known to have happened in it
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """A failed target's exception, which nobody here unpickles: the bytes, or the blob ``[size, sha256, epoch, number]``."""
+
+    data: bytes
+    blob: list[Any] | None
+
+
+class History:
+    """All that the journal of a tree says. ``poll`` takes in what has been written since.
+
+    Raises UsageError for what is no tree, JournalDamaged for what cannot be read.
+    """
+
+    def __init__(self, path: str, *, files: Files | None = None, on_messages: OnMessages | None = None) -> None:
+        self.path = path
+        self.files = files or Files()
+        self.directory = Directory.open(self.files, path)
+        self._on_messages = on_messages
+        self._clear()
+
+    def _clear(self) -> None:
+        self.tree = Tree()
+        self.taken: dict[str, Taken] = {}
+        self.failures: dict[int, Failure] = {}
+        self.remains: dict[int, Remains] = {}
+        self.workers: dict[int, WorkerHistory] = {}
+        self.blocks: dict[str, BlockHistory] = {}
+        self.epochs: list[EpochHistory] = []
+        self.started_at = 0.0
+        self.last_at = 0.0
+        self._reader = Reader(self.files, self.directory)
+        self._watchers: dict[type[r.Record], Callable[[Any], None]] = {
+            r.RunDescribed: self._described,
+            r.EpochBegan: self._epoch_began,
+            r.AttemptsCommitted: self._committed,
+            r.AttemptsFailed: self._failed,
+            r.AttemptsLost: self._lost,
+            r.TargetsRefused: self._refused,
+            r.TargetsRetried: self._retried,
+            r.SubtreesCancelled: self._cancelled,
+            r.BlockPlanned: self._planned,
+            r.BlockKnown: self._known,
+            r.BlockEnded: self._block_ended,
+            r.WorkerJoined: self._joined,
+            r.WorkerLeft: self._left,
+            r.RunEnded: self._run_ended,
+        }
+
+    def poll(self) -> bool:
+        """Take in what is new; whether there was anything."""
+        before = self.tree.records
+        with _no_gc():
+            while True:
+                try:
+                    for frame in self._reader:
+                        self._take(frame)
+                except Rewound:
+                    self._clear()  # what was read last does not count any more
+                    continue
+                break
+        return self.tree.records != before
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that masters have spent on it, as far as the journal tells."""
+        return sum(max(0.0, epoch.last_at - epoch.began.at) for epoch in self.epochs)
+
+    def _take(self, frame: Frame) -> None:
+        apply, watch = self.tree.apply, self._watchers.get
+        for record in records_of(frame):
+            watcher = watch(type(record))
+            if watcher is not None:
+                watcher(record)
+            apply(record)
+            at = getattr(record, "at", 0.0)
+            if at > self.last_at:
+                self.last_at = at
+        if self.epochs:
+            self.epochs[-1].last_at = self.last_at
+        self._forget_news()
+
+    def _forget_news(self) -> None:
+        """What the records have led to is for a master to act on."""
+        tree = self.tree
+        tree.fresh.clear()
+        tree.ended_chains.clear()
+        tree.unneeded.clear()
+
+    # -- attempts; each is called before the record becomes part of the tree ----------------------------------------
+
+    def _committed(self, record: r.AttemptsCommitted) -> None:
+        current, worker = self.tree.current, self._worker(record.worker)
+        for row in record.rows:
+            node = current[row[ROW_EPOCH], row[ROW_NUMBER]]
+            wall, cpu, memory = row[ROW_WALL], row[ROW_USER] + row[ROW_SYSTEM], row[ROW_MEMORY]
+            wait = row[ROW_STARTED] - node.ready_at
+            taken = self._taken(node)
+            taken.time.append(wall)
+            taken.cpu.append(cpu)
+            taken.wait.append(wait if wait > 0.0 else 0.0)
+            taken.memory.append(memory)
+            worker.targets += 1
+            worker.busy += wall
+            worker.cpu += cpu
+            if memory > worker.memory:
+                worker.memory = memory
+            if row[ROW_MESSAGES] and self._on_messages is not None:
+                self._messages(node, row)
+
+    def _failed(self, record: r.AttemptsFailed) -> None:
+        worker = self._worker(record.worker)
+        place = 0
+        for row, verdict, length in zip(record.rows, record.verdicts, record.lengths, strict=True):
+            node = self.tree.current[row[ROW_EPOCH], row[ROW_NUMBER]]
+            taken = self._taken(node)
+            taken.failed += 1
+            taken.wasted += row[ROW_WALL]
+            worker.targets += 1
+            worker.busy += row[ROW_WALL]
+            worker.cpu += row[ROW_USER] + row[ROW_SYSTEM]
+            worker.memory = max(worker.memory, row[ROW_MEMORY])
+            if verdict is None:
+                self._note_failure(node, row, record)
+                self._note_remains(node, row, record.data[place : place + length])
+            else:
+                taken.retries += 1
+            place += length
+            if row[ROW_MESSAGES] and self._on_messages is not None:
+                self._messages(node, row)
+
+    def _note_failure(self, node: Node, row: list[Any], record: r.AttemptsFailed) -> None:
+        said = row[ROW_FAILURE] or {}
+        known = self.workers.get(record.worker)
+        self.failures[node.id] = Failure(
+            id=node.id,
+            name=node.form.name,
+            attempts=node.begun + 1,
+            cause=row[ROW_CAUSE],
+            message=str(said.get("message") or ""),
+            type=str(said.get("type") or ""),
+            where=str(said.get("where") or ""),
+            host=str(said.get("host") or (known.joined.host if known else "")),
+            worker=record.worker,
+            exit=said.get("exit"),
+            output=str(said.get("output") or ""),
+            failed_at=record.at,
+            wall=row[ROW_WALL],
+            memory=row[ROW_MEMORY],
+        )
+
+    def _note_remains(self, node: Node, row: list[Any], data: bytes) -> None:
+        result = row[ROW_RESULT]
+        if result is True:
+            self.remains[node.id] = Remains(data, None)
+        elif isinstance(result, list):
+            self.remains[node.id] = Remains(b"", [*result, row[ROW_EPOCH], row[ROW_NUMBER]])
+
+    def _lost(self, record: r.AttemptsLost) -> None:
+        for epoch, number, _ in record.attempts:
+            self._taken(self.tree.current[epoch, number]).lost += 1
+
+    def _refused(self, record: r.TargetsRefused) -> None:
+        for target in record.targets:
+            node = self.tree.nodes.get(target)
+            run = self.tree.find_run(target) if node is None else None
+            what = node or run
+            if what is not None:
+                begun = node.begun if node is not None else 0
+                self.failures[target] = Failure(
+                    target, what.form.name, begun, record.cause, record.message, "", "", "", 0, None, "", record.at, 0.0, 0
+                )
+
+    def _retried(self, record: r.TargetsRetried) -> None:
+        for target in record.targets:
+            failure = self.failures.pop(target, None)
+            self.remains.pop(target, None)
+            if failure is not None:
+                self._taken_by(failure.name).retries += 1
+
+    def _cancelled(self, record: r.SubtreesCancelled) -> None:
+        for target in record.targets:
+            self.failures.pop(target, None)
+            self.remains.pop(target, None)
+
+    def _messages(self, node: Node, row: list[Any]) -> None:
+        assert self._on_messages is not None
+        self._on_messages(node.id, node.form.name, node.begun + 1, row[ROW_EPOCH], row[ROW_NUMBER], row[ROW_MESSAGES])
+
+    def _taken(self, node: Node) -> Taken:
+        name = node.form.name
+        taken = self.taken.get(name)
+        return taken if taken is not None else self._taken_by(name)
+
+    def _taken_by(self, name: str) -> Taken:
+        return self.taken.setdefault(name, Taken())
+
+    def _worker(self, number: int) -> WorkerHistory:
+        known = self.workers.get(number)
+        return known if known is not None else _NOBODY
+
+    # -- the run, its workers and blocks ----------------------------------------------------------------------------
+
+    def _described(self, record: r.RunDescribed) -> None:
+        self.started_at = record.at
+
+    def _epoch_began(self, record: r.EpochBegan) -> None:
+        self.epochs.append(EpochHistory(record))
+        self.last_at = record.at
+
+    def _run_ended(self, record: r.RunEnded) -> None:
+        if self.epochs:
+            self.epochs[-1].ended = record
+
+    def _planned(self, record: r.BlockPlanned) -> None:
+        self.blocks[record.name] = BlockHistory(record)
+
+    def _known(self, record: r.BlockKnown) -> None:
+        block = self.blocks[record.name]
+        block.ids, block.known = list(record.ids), True
+
+    def _block_ended(self, record: r.BlockEnded) -> None:
+        block = self.blocks.get(record.name)
+        if block is None:
+            return
+        if record.id:
+            block.gone[record.id] = record.reason
+        else:
+            block.refused = record.reason
+
+    def _joined(self, record: r.WorkerJoined) -> None:
+        self.workers[record.worker] = WorkerHistory(record)
+
+    def _left(self, record: r.WorkerLeft) -> None:
+        worker = self.workers.get(record.worker)
+        if worker is not None:
+            worker.left_at, worker.reason = record.at, record.reason
+
+
+#: Takes the figures of attempts whose worker the journal does not name.
+_NOBODY = WorkerHistory(r.WorkerJoined(0.0, 0, "", "", 0, "", 0, 0.0, 0))
+
+_FAILED = r.AttemptsFailed.code
+
+
+def records_of(frame: Frame) -> Iterator[r.Record]:
+    """The records of a frame. Views look at no payload but a failure's, so the others come without theirs."""
+    decode = r.decode
+    place: int | None = None
+    for position, head in enumerate(frame.heads):
+        if head[0] != _FAILED:
+            yield decode(head)
+            continue
+        place = frame.data_offset + sum(sum(before[1] or ()) for before in frame.heads[:position])
+        yield decode(head, frame.payload[place : place + sum(head[1] or ())])
+
+
+@contextmanager
+def _no_gc() -> Iterator[None]:
+    """A replay makes many objects and no cycles; looking for some would cost a third of its time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

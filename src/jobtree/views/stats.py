@@ -1,0 +1,179 @@
+"""What the targets and the workers of a run took: counts and spreads, as tables in the layout of jobTreeStats, JSON or CSV."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from ..errors import UsageError
+from .history import History, Taken, WorkerHistory
+from .presence import master_of
+from .schema import NameStats, Spread, State, Stats, WorkerStats
+from .status import state_of
+from .words import Column, Table, duration, escape, size
+
+CATEGORIES = ("time", "cpu", "wait", "memory")
+FIELDS = ("min", "median", "mean", "max", "total")
+
+_COUNTS = ("count", "retries", "failed", "lost")
+
+Number = float | int
+
+
+def stats_of(history: History, now: float | None = None) -> Stats:
+    """The statistics of a run, over all its restarts; ``now`` in unix seconds is for one that still runs."""
+    state, _ = state_of(history, master_of(history.directory))
+    elapsed = history.elapsed
+    end = history.last_at
+    if state is State.RUNNING:
+        end = max(end, time.time() if now is None else now)
+        elapsed += end - history.last_at
+    names = tuple(_name(name, taken) for name, taken in history.taken.items())
+    return Stats(
+        tree=history.path,
+        state=state,
+        elapsed=elapsed,
+        workers=_workers(list(history.workers.values()), end),
+        targets=_name("all targets", _sum(history.taken.values())),
+        names=names,
+    )
+
+
+def spread(numbers: Sequence[Number] | array[float] | array[int]) -> Spread:
+    """Smallest, upper median, mean, largest, sum; zeros where there are none."""
+    if not numbers:
+        return Spread()
+    ordered = sorted(numbers)
+    total = sum(ordered)
+    return Spread(ordered[0], ordered[len(ordered) // 2], total / len(ordered), ordered[-1], total)
+
+
+def _name(name: str, taken: Taken) -> NameStats:
+    return NameStats(
+        name=name,
+        count=len(taken.time),
+        retries=taken.retries,
+        failed=taken.failed,
+        lost=taken.lost,
+        wasted=taken.wasted,
+        time=spread(taken.time),
+        cpu=spread(taken.cpu),
+        wait=spread(taken.wait),
+        memory=spread(taken.memory),
+    )
+
+
+def _sum(parts: Iterable[Taken]) -> Taken:
+    whole = Taken()
+    for taken in parts:
+        whole.time += taken.time
+        whole.cpu += taken.cpu
+        whole.wait += taken.wait
+        whole.memory += taken.memory
+        whole.retries += taken.retries
+        whole.failed += taken.failed
+        whole.lost += taken.lost
+        whole.wasted += taken.wasted
+    return whole
+
+
+def _workers(workers: list[WorkerHistory], end: float) -> WorkerStats:
+    times = [max(0.0, (end if worker.left_at is None else worker.left_at) - worker.joined.at) for worker in workers]
+    paid = sum(seconds * worker.joined.cpus for seconds, worker in zip(times, workers, strict=True))
+    busy = sum(worker.busy for worker in workers)
+    return WorkerStats(
+        count=len(workers),
+        utilisation=min(1.0, busy / paid) if paid else 0.0,
+        time=spread(times),
+        cpu=spread([worker.cpu for worker in workers]),
+        wait=spread([_idle(seconds, worker) for seconds, worker in zip(times, workers, strict=True)]),
+        memory=spread([worker.memory for worker in workers]),
+        targets=spread([worker.targets for worker in workers]),
+    )
+
+
+def _idle(seconds: float, worker: WorkerHistory) -> float:
+    return max(0.0, seconds - worker.busy / max(worker.joined.cpus, 1.0))
+
+
+# -- in words -----------------------------------------------------------------------------------------------------------
+
+
+def ordered(stats: Stats, key: str, *, descending: bool = True) -> list[NameStats]:
+    """The names by a field: ``name``, a count, or ``time.total`` (a category alone means its median); raises UsageError."""
+    category, _, part = key.partition(".")
+    if category == "name" and not part:
+        return sorted(stats.names, key=lambda one: one.name)
+    value: Callable[[NameStats], Number]
+    if category in _COUNTS and not part:
+        value = lambda one: getattr(one, category)  # noqa: E731
+    elif category in CATEGORIES and (part or "median") in FIELDS:
+        value = lambda one: getattr(getattr(one, category), part or "median")  # noqa: E731
+    else:
+        known = ", ".join(("name", *_COUNTS, *CATEGORIES))
+        raise UsageError(f"--sort {key}: sort by {known}, or by such as time.total ({', '.join(FIELDS)})")
+    return sorted(stats.names, key=value, reverse=descending)
+
+
+def lines(stats: Stats, names: Sequence[NameStats], *, human: bool, wide: bool = True) -> Iterator[str | Table]:
+    """Tables for the workers, all targets and each name; ``wide`` puts the four categories side by side."""
+    workers = stats.workers
+    shown = duration(stats.elapsed) if human else f"{stats.elapsed:.2f}"
+    yield f"{escape(stats.tree)}: {stats.state}, total runtime {shown}, utilisation of workers {workers.utilisation:.0%}"
+    yield ""
+    yield "Workers"
+    yield from _tables(workers.count, workers, human, wide)
+    targets = [f"{getattr(workers.targets, part):.4g}" for part in FIELDS]
+    yield Table([Column("targets of a worker", True), *(Column(part, False) for part in FIELDS)], [["", *targets]])
+    for one in (stats.targets, *names):
+        yield ""
+        yield f"{escape(one.name)}{_ups_and_downs(one, human)}" if one is not stats.targets else f"Targets{_ups_and_downs(one, human)}"
+        yield from _tables(one.count, one, human, wide)
+
+
+def _ups_and_downs(one: NameStats, human: bool) -> str:
+    told = [f"{getattr(one, word):,} {word}" for word in ("retries", "failed", "lost") if getattr(one, word)]
+    if one.wasted:
+        told.append(f"{duration(one.wasted) if human else f'{one.wasted:.2f}'} wasted")
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _tables(count: int, one: NameStats | WorkerStats, human: bool, wide: bool) -> Iterator[Table]:
+    """The count, and under each category its five numbers; on a narrow screen the categories below each other."""
+    formats: dict[str, Callable[[float], str]] = {category: (duration if human else _seconds) for category in CATEGORIES}
+    formats["memory"] = size if human else _kibibytes
+    cells = {name: [formats[name](getattr(getattr(one, name), part)) for part in FIELDS] for name in CATEGORIES}
+    if wide:
+        titles = [Column(f"{name} {part}" if part == "min" else part, False) for name in CATEGORIES for part in FIELDS]
+        yield Table([Column("count", False), *titles], [[f"{count:,}", *(cell for name in CATEGORIES for cell in cells[name])]])
+        return
+    titles = [Column(part, False) for part in FIELDS]
+    yield Table([Column("count", True), Column("", True), *titles], [
+        [f"{count:,}" if name == "time" else "", name, *cells[name]] for name in CATEGORIES
+    ])  # fmt: skip
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2f}"
+
+
+def _kibibytes(count: float) -> str:
+    """As jobTreeStats wrote memory without --human."""
+    return f"{count / 1024:.0f}K"
+
+
+def csv_rows(stats: Stats, names: Sequence[NameStats]) -> Iterator[list[object]]:
+    """A row of titles, then one for the workers, one for all targets, one a name; seconds and bytes."""
+    yield ["kind", "name", *_COUNTS, *(f"{category}_{part}" for category in CATEGORIES for part in FIELDS)]
+    workers = stats.workers
+    yield ["workers", "", workers.count, 0, 0, 0, *_numbers(workers)]
+    for kind, one in [("targets", stats.targets), *(("name", name) for name in names)]:
+        name = one.name if kind == "name" else ""
+        yield [kind, name, one.count, one.retries, one.failed, one.lost, *_numbers(one)]
+
+
+def _numbers(one: NameStats | WorkerStats) -> Iterator[float]:
+    for category in CATEGORIES:
+        for part in FIELDS:
+            yield getattr(getattr(one, category), part)

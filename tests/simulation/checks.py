@@ -1,0 +1,207 @@
+"""What must hold, seen from outside: each broken promise is a ``Broken``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jobtree.ids import NOBODY, Attempt
+from jobtree.master import records as r
+from jobtree.master.audit import audit, dump
+from jobtree.master.ledger import Ledger
+from jobtree.master.tree import Tree
+from jobtree.worker.effects import Task
+from .recipe import Expected, Spec, unpack
+
+if TYPE_CHECKING:
+    from .cluster import Cluster, Life
+    from .runners import SimRunner
+
+#: Records that nothing has to wait for, as the design says; all others must be on disk before anybody is told.
+MAY_WAIT = (r.AttemptsAssigned, r.AttemptsStarted, r.Summary)
+
+
+class Broken(AssertionError):
+    """Something that must hold does not."""
+
+
+@dataclass
+class Chronicle:
+    """What the journal says has happened, read by somebody who knows nothing of trees."""
+
+    path: dict[int, str] = field(default_factory=dict)  # by target id
+    creator: dict[int, tuple[int, int]] = field(default_factory=dict)
+    target: dict[tuple[int, int], int] = field(default_factory=dict)  # by attempt
+    committed: dict[str, tuple[int, int]] = field(default_factory=dict)  # by path
+    good: set[tuple[int, int]] = field(default_factory=set)  # attempts that have committed
+    given_up: set[tuple[int, int]] = field(default_factory=set)
+    temp: dict[str, str] = field(default_factory=dict)  # by chain's path: where its members have written
+    blobs: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)  # of blobs: by path of the taker
+    assigned: int = 0
+    epoch: int = 0
+
+    def read(self, record: r.Record, blobs: dict[tuple[str, str, str], bytes]) -> None:
+        """Take in one record."""
+        match record:
+            case r.EpochBegan():
+                self.epoch = record.epoch
+            case r.TargetsCreated():
+                self._created(record, blobs)
+            case r.AttemptsAssigned():
+                number = record.first
+                for first, count in zip(record.targets[::2], record.targets[1::2], strict=True):
+                    for target in range(first, first + count):
+                        self.target[self.epoch, number] = target
+                        number += 1
+                        self.assigned += 1
+            case r.AttemptsAdopted():
+                for epoch, number, target in record.attempts:
+                    self.target[epoch, number] = target
+                    self.given_up.discard((epoch, number))
+            case r.AttemptsReturned() | r.AttemptsLost():
+                self.given_up |= {(attempt[0], attempt[1]) for attempt in record.attempts}
+            case r.AttemptsFailed():
+                self.given_up |= {(row[0], row[1]) for row in record.rows}
+            case r.AttemptsCommitted():
+                for row in record.rows:
+                    self._committed((row[0], row[1]))
+
+    def _created(self, record: r.TargetsCreated, blobs: dict[tuple[str, str, str], bytes]) -> None:
+        place = 0
+        for index, length in enumerate(record.lengths):
+            data = record.data[place : place + length]
+            place += length
+            extra = record.extras.get(index)
+            if extra is not None and extra[2] is not None:
+                name = (str(record.epoch), str(record.number), str(record.first_n + index))
+                if name not in blobs:
+                    continue  # it was removed long ago: this is a replay
+                data = blobs[name]
+            self.path[record.first + index] = unpack(data)[0].path
+            self.creator[record.first + index] = (record.epoch, record.number)
+
+    def _committed(self, attempt: tuple[int, int]) -> None:
+        target = self.target[attempt]
+        path = self.path.get(target, f"?{target}")
+        if path in self.committed:
+            raise Broken(f"{path} was committed twice, by {self.committed[path]} and {attempt}")
+        if attempt in self.given_up:
+            raise Broken(f"{attempt} of {path} was committed after it had been given up")
+        creator = self.creator.get(target, NOBODY)
+        if creator != NOBODY and creator not in self.good:
+            raise Broken(f"{path} was committed, but {creator}, which created it, was not")
+        self.committed[path] = attempt
+        self.good.add(attempt)
+
+
+class Checks:
+    """Looks over everybody's shoulder."""
+
+    def __init__(self, cluster: Cluster, expected: Expected) -> None:
+        self.cluster = cluster
+        self.expected = expected
+        self.chronicle = Chronicle()
+        self.told = 0  # records that somebody outside knows the consequences of
+        self.temp_of: dict[str, tuple[str, bool]] = {}
+        self.ran: dict[Attempt, int] = {}
+
+    def require(self, fact: bool, otherwise: str) -> None:
+        """Raise Broken unless ``fact``."""
+        if not fact:
+            raise Broken(otherwise)
+
+    # -- the master's side ----------------------------------------------------------------------------------------
+
+    def replayed(self, records: list[r.Record]) -> None:
+        """A new master has read the journal."""
+        self.require(
+            len(records) >= self.told, f"{self.told - len(records)} records are lost, whose consequences had left the master"
+        )
+        old = self.chronicle
+        self.chronicle = Chronicle()
+        for record in records:
+            self.chronicle.read(record, self.cluster.ever_blobs)
+        lost = [path for path in old.committed if path not in self.chronicle.committed]
+        self.require(len(self.chronicle.committed) + len(lost) >= len(old.committed), "commits vanished")
+        self.told = len(records)
+
+    def turned(self, records: list[r.Record]) -> None:
+        """A turn's records, before anybody is told."""
+        for record in records:
+            self.chronicle.read(record, self.cluster.ever_blobs)
+
+    def state(self, life: Life) -> None:
+        """The insides of a living master, between two turns."""
+        core = life.state.core
+        problem = audit(core.tree)
+        self.require(not problem, problem)
+        for worker in core.roster:
+            cpus = worker.cpus
+            for attempt, node in worker.held.items():
+                self.require(core.tree.current.get(attempt) is node, f"{worker.name} is said to hold {attempt}, which is not current")
+                self.require(node.worker == worker.number, f"{node} is held by {worker.name}, and the tree says w{node.worker}")
+                cpus -= core.scheduler.shape(node.form).cpus
+            self.require(abs(cpus - worker.free_cpus) < 1e-6, f"{worker.name} has {cpus} cpus free, and {worker.free_cpus} noted")
+        held = sum(len(worker.held) for worker in core.roster)
+        self.require(held == len(core.tree.current), f"{len(core.tree.current)} attempts are current, {held} are held by workers")
+
+    def same(self, life: Life, records: list[r.Record]) -> None:
+        """What a replay makes of the journal is what the living master has."""
+        tree, ledger = Tree(), Ledger()
+        for record in records:
+            bare = r.decode(*[r.encode(record)[0]])  # as recovery does it: payloads stay where they are
+            tree.apply(bare)
+            ledger.apply(bare)
+        ours = dump(life.state.core.tree, life.state.core.ledger)
+        theirs = dump(tree, ledger)
+        for mine, other in zip(ours, theirs, strict=False):
+            self.require(mine == other, f"live and replayed differ:\n  live   {mine}\n  replay {other}")
+        self.require(len(ours) == len(theirs), "live and replayed differ in length")
+
+    # -- the workers' side ----------------------------------------------------------------------------------------
+
+    def begins(self, runner: SimRunner, task: Task, spec: Spec, taken: list[Any]) -> None:
+        """A runner begins an attempt."""
+        done = self.chronicle.committed
+        expected = self.expected
+        self.ran[task.attempt] = self.ran.get(task.attempt, 0) + 1
+        self.require(self.ran[task.attempt] == 1, f"{task.attempt} of {spec.path} was begun twice")
+        self.require(spec.path in expected.taken, f"{spec.path} was begun, which should never run")
+        for prefix in expected.waits.get(spec.path, ()):
+            missing = [path for path in expected.committed if path.startswith(prefix) and path not in done]
+            self.require(not missing, f"{spec.path} was begun before {missing[:5]} were committed")
+        if spec.path in expected.committed:
+            self.require(taken == expected.taken[spec.path], f"{spec.path} was given {taken} and not {expected.taken[spec.path]}")
+        worker = runner.worker
+        busy = [other.task for other in worker.runners.values() if other.task is not None]
+        cpus = sum(other.form[1] for other in busy)
+        memory = sum(other.form[2] for other in busy)
+        self.require(cpus <= worker.cpus + 1e-6, f"worker {worker.uid} runs targets of {cpus} cpus and has {worker.cpus}")
+        self.require(memory <= worker.memory, f"worker {worker.uid} runs targets of {memory} bytes")
+        chain = spec.path.rstrip("f")
+        if chain in self.temp_of and spec.path != chain:
+            temp, sure = self.temp_of[chain]
+            if sure:
+                self.require(task.temp == temp, f"{spec.path} is to use {task.temp}, and its chain has used {temp}")
+                self.require(temp in self.cluster.temps, f"{spec.path}: the temp dir of its chain is gone")
+
+    def temp_is_there(self, task: Task) -> None:
+        """An attempt ends that has used the global temp dir."""
+        if self.cluster.is_current(task.attempt):
+            self.require(task.temp in self.cluster.temps, f"{task.attempt}: its temp dir {task.temp} was removed under it")
+
+    def missing_blob(self, task: Task, name: tuple[str, ...]) -> None:
+        """A payload or value is not in TREE/blobs."""
+        self.require(not self.cluster.is_current(task.attempt), f"{task.attempt} needs blob {name}, which was removed")
+
+    def rows(self, records: list[r.Record]) -> None:
+        """Note which chains have a temp dir for certain."""
+        for record in records:
+            if isinstance(record, r.AttemptsCommitted):
+                for row in record.rows:
+                    path = self.chronicle.path.get(self.chronicle.target[row[0], row[1]], "?")
+                    chain = path.rstrip("f")
+                    if row[4] & 2 and chain not in self.temp_of:
+                        temp = self.cluster.task_temp.get((row[0], row[1]))
+                        if temp is not None:
+                            self.temp_of[chain] = (temp, True)
