@@ -28,7 +28,7 @@ from .master.journal.payloads import Payloads
 from .master.journal.reader import Reader
 from .master.journal.writer import Journal
 from .master.ledger import Ledger
-from .master.main import Clock, Display, Master, OutputStore, raise_open_files
+from .master.main import Clock, Display, Master, raise_open_files
 from .master.outputs import Outputs
 from .master.server import Server
 from .master.state import MasterState
@@ -159,7 +159,9 @@ def master(opened: Opened, options: Options, around: Surroundings, display: Disp
         stack.callback(fleet.close, 2.0)
         sweeper = Sweeper(opened.path)
         stack.callback(sweeper.close)
-        outputs: OutputStore = stack.enter_context(Outputs(opened.path, opened.epoch))
+        files, run = opened.directory.files, opened.directory.run_id
+        outputs = Outputs(files, str(opened.path), run, opened.epoch, lambda text: display.say("WARNING", text))
+        stack.callback(outputs.close)
         settings = _settings(opened, options, around, count)
         state = MasterState(opened.tree, opened.ledger, settings, clock())
         live = {node.chain for node in opened.tree.nodes.values()}

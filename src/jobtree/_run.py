@@ -237,18 +237,18 @@ class _Life:
     def _live(self, opened: Any, options: Options, around: Any, new: _Root | None, *, want_result: bool) -> Any:
         from . import _opening
         from ._results import load_result
-        from .views.display import make_display
+        from .views.progress import Console, Progress
 
         _opening.claim(opened)
         opening = self._opening_records(opened, options, new)
-        display = make_display(options, self.path)
-        with display, _opening.master(opened, options, around, display) as master:
+        display = Console(Progress(options.progress, level=options.log_level))
+        with _opening.master(opened, options, around, display) as master:
             outcome = master.run(opening)
-            display.finish(master.state, outcome)
+            display.close(master.state)
             if outcome.state == "complete":
                 return load_result(opened.tree, master.journal.fetch, self.path) if want_result else None
         if outcome.state == "failed":
-            raise self._failed()
+            raise self._failed(unpickle=want_result)
         if outcome.status in (130, 143, 129):
             raise Interrupted(f"stopped: {outcome.reason}; jobtree restart {self.path} goes on", outcome.status)
         raise JobtreeError(f"{outcome.reason}\njobtree restart {self.path} tries again")
@@ -262,10 +262,11 @@ class _Life:
             return [began]
         return [r.RunDescribed(now, {**new.about, "version": __version__}), began, *new.records(now, self.path)]
 
-    def _failed(self) -> TargetsFailed:
-        from .views.failures import read_failures
+    def _failed(self, *, unpickle: bool) -> TargetsFailed:
+        from ._results import Failures
 
-        return TargetsFailed(read_failures(self.path), str(self.path))
+        failures = Failures(self.path, unpickle=unpickle)
+        return TargetsFailed(failures, str(self.path), failures.report())
 
 
 class _Root:

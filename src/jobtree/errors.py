@@ -187,18 +187,19 @@ class TargetsFailed(JobtreeError):
 
     exit_status = 1
 
-    def __init__(self, failures: Sequence[TargetFailure], tree: str | None = None) -> None:
-        super().__init__(failures, tree)
+    def __init__(self, failures: Sequence[TargetFailure], tree: str | None = None, report: str | None = None) -> None:
+        super().__init__(failures, tree, report)
         self.failures = failures
         self.tree = tree
+        self._words = report
         if len(failures) > 0:
             self.__cause__ = failures[0].exception
 
     def __str__(self) -> str:
-        return "\n".join(_report(self.failures, self.tree))
+        return self._words or "\n".join(_report(self.failures, self.tree))
 
     def __reduce__(self) -> tuple[object, ...]:
-        return TargetsFailed, (list(self.failures), self.tree)
+        return TargetsFailed, (list(self.failures), self.tree, self._words)
 
 
 def _report(failures: Sequence[TargetFailure], tree: str | None) -> Iterator[str]:

@@ -1,1 +1,32 @@
 """Whole runs from a seed: the real states, the real journal and the real codec in a world that is made up."""
+
+from __future__ import annotations
+
+import traceback
+
+from jobtree.master import work
+from .cluster import Cluster, world_of
+from .story import tell
+
+__all__ = ["simulate", "story_of"]
+
+
+def simulate(seed: int) -> tuple[Cluster, Exception | None]:
+    """The run of a seed, and what went wrong with it."""
+    world = world_of(seed)
+    before = work.POISON_AFTER
+    work.POISON_AFTER = world.poison_after  # type: ignore[misc]
+    cluster = Cluster(world)
+    try:
+        cluster.run()
+    except Exception as problem:  # noqa: BLE001  # whatever it is, its story is told
+        return cluster, problem
+    finally:
+        work.POISON_AFTER = before  # type: ignore[misc]
+    return cluster, None
+
+
+def story_of(cluster: Cluster, problem: Exception, lines: int = 60) -> str:
+    """The last turns before a problem, and where it was noticed."""
+    where = "".join(traceback.format_exception(problem))
+    return f"{cluster.world}\n{tell(list(cluster.story)[-lines:])}\n{where}"

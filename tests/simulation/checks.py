@@ -164,6 +164,7 @@ class Checks:
         """A runner begins an attempt."""
         done = self.chronicle.committed
         expected = self.expected
+        self.cluster.task_temp[task.attempt] = task.temp
         self.ran[task.attempt] = self.ran.get(task.attempt, 0) + 1
         self.require(self.ran[task.attempt] == 1, f"{task.attempt} of {spec.path} was begun twice")
         self.require(spec.path in expected.taken, f"{spec.path} was begun, which should never run")
@@ -205,3 +206,43 @@ class Checks:
                         temp = self.cluster.task_temp.get((row[0], row[1]))
                         if temp is not None:
                             self.temp_of[chain] = (temp, True)
+
+    # -- what leaves, and what is left --------------------------------------------------------------------------------
+
+    def leaves(self, life: Life) -> None:
+        """An effect is about to leave the master."""
+        if life.wait:
+            self.require(not life.disk.dirty, "an effect leaves before its cause is on disk")
+            life.wait = False
+        if not life.disk.dirty:
+            self.told = life.journal.next_record
+
+    def temp_removed(self, chain: int) -> None:
+        """A chain's temp dirs are removed: it must have ended."""
+        path = self.chronicle.path.get(chain, "?").rstrip("f")
+        left = [
+            other for other in self.expected.committed
+            if (other.startswith(f"{path}/") or other.rstrip("f") == path) and other not in self.chronicle.committed
+        ]  # fmt: skip
+        self.require(not left or path in self.expected.failed, f"the temp dir of {path} goes before {left[:5]} were done")
+
+    def nobody_stale(self) -> None:
+        """Long after the calm: whoever runs something, runs what the master waits for."""
+        life = self.cluster.life
+        if life is None:
+            return
+        for worker in self.cluster.workers.values():
+            for runner in worker.runners.values():
+                if runner.task is not None:
+                    self.require(
+                        self.cluster.is_current(runner.task.attempt), f"{worker.uid} still runs {runner.task.attempt}, which is stale"
+                    )
+
+    def at_the_end(self) -> None:
+        """The run is over, and all workers have left."""
+        cluster, expected = self.cluster, self.expected
+        self.require(cluster.failed == expected.failed, f"failed: {cluster.failed}, and should have: {expected.failed}")
+        if cluster.world.faults.weather.cut == 0 and cluster.restarts == 1:
+            ended = {chain: temp for chain, (temp, _) in self.temp_of.items() if expected.outcome == "complete"}
+            left = [chain for chain, temp in ended.items() if temp in cluster.temps and not expected.failed]
+            self.require(not left, f"temp dirs of the ended chains {left} are still there")

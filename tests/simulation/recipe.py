@@ -17,6 +17,8 @@ Key = tuple[int, int, int]
 ALWAYS = 1 << 30
 #: An attempt that lasts this long (seconds) is ended by its time limit.
 FOREVER = 1e6
+#: The depth of one of many equal children.
+LEAF = -1
 BROKEN = "failure"
 
 
@@ -131,15 +133,14 @@ class Recipes:
 
     def _children(self, spec: Spec, plan: Plan, rng: Random) -> None:
         taste = self.taste
-        count = rng.randint(0, taste.breadth) if spec.depth else 0
+        count = rng.randint(0, taste.breadth) if spec.depth > 0 else 0
         fan = count and rng.random() < taste.fan
         if fan:
             count *= 8
         for n in range(1, count + 1):
-            depth = 0 if fan else spec.depth - 1
+            depth = LEAF if fan else spec.depth - 1
             child = Spec(f"{spec.path}/{n}.", _mix(spec.seed, n), depth, 0 if fan else taste.chain, self._code(spec, rng))
-            form = ["leaf", None, {}] if fan else self.form_of(child)
-            made = Child(n, child, form)
+            made = Child(n, child, self.form_of(child))
             if not fan:
                 made.takes = [m for m in range(1, n) if rng.random() < taste.takes]
                 made.after = [m for m in range(1, n) if rng.random() < taste.after]
@@ -163,6 +164,8 @@ class Recipes:
 
     def form_of(self, spec: Spec, tolerant: bool | None = False) -> list[Any]:
         """Name, tolerance and requests of a target; they follow from its seed."""
+        if spec.depth == LEAF:
+            return ["leaf", None, {}]
         taste = self.taste
         rng = Random(spec.seed ^ 0x5EED)
         requests: dict[str, Any] = {}

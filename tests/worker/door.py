@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 from jobtree._promise import Promise
 from jobtree.errors import Cause
 from jobtree.ids import Attempt
-from jobtree.protocol import payload, references
-from jobtree.protocol.messages import ROW_CAUSE, ROW_EPOCH, ROW_FAILURE, ROW_NUMBER
+from jobtree.protocol import blobs, payload, references
+from jobtree.protocol.messages import ROW_CAUSE, ROW_EPOCH, ROW_FAILURE, ROW_NUMBER, ROW_RESULT
 from jobtree.worker import reaper
 from jobtree.worker.effects import Give, Launch, Prepare, Task
 from jobtree.worker.events import Ended, Event, Printed, RunnerDied
@@ -25,7 +25,7 @@ from jobtree.worker.nurseries import Nursery
 from jobtree.worker.processes import Processes
 
 SCRIPT = Path(__file__).with_name("script.py")
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 5.0
 
 E = TypeVar("E")
 
@@ -125,7 +125,11 @@ class Door:
     def result(self, ended: Ended) -> Any:
         """What a successful attempt has returned."""
         assert ended.row[ROW_CAUSE] == "", ended.row[ROW_FAILURE]
-        return payload.loads(ended.data) if ended.data else None
+        named = ended.row[ROW_RESULT]
+        if isinstance(named, list):
+            path = blobs.blob_path(self.tree, *attempt_of(ended.row), blobs.RESULT)
+            return payload.loads(blobs.read_blob(path, blobs.BlobName(*named)))
+        return payload.loads(ended.data) if named is True else None
 
     def output(self, attempt: Attempt, stream: int) -> str:
         """What was told of an attempt's output; asserts that nothing of it is missing or told twice."""

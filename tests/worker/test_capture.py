@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 
@@ -68,12 +69,15 @@ def test_what_no_marker_follows_is_that_of_the_running_attempt(rig: Rig) -> None
 
 
 def test_what_was_read_while_attempts_changed_waits_until_it_is_known(rig: Rig) -> None:
+    def running() -> Attempt:
+        looks.append(None)
+        if len(looks) == 2:  # it has just been read, and A ends
+            os.write(rig.out, marker(SECRET, A))
+        return A if len(looks) == 1 else B
+
+    looks: list[None] = []
     os.write(rig.out, b"whose?")
-    states = iter([A, B])
-    rig.told += rig.capture.pump(1, lambda: next(states, B), 0.0)
-    os.write(rig.out, marker(SECRET, A))
-    rig.running = B
-    rig.pump()
+    rig.told += rig.capture.pump(1, running, 0.0)
     assert (rig.text(A), rig.text(B)) == (b"whose?", b"")
 
 
@@ -154,14 +158,15 @@ def test_what_is_printed_while_nothing_runs_is_nobodys(rig: Rig) -> None:
 )
 def test_markers_are_found_however_the_bytes_are_cut(outputs: list[bytes], cuts: list[int]) -> None:
     rig = Rig()
-    stream = b"".join(data + marker(SECRET, Attempt(1, n)) for n, data in enumerate(outputs, 1))
-    rig.running = None
+    pieces = [data + marker(SECRET, Attempt(1, n)) for n, data in enumerate(outputs, 1)]
+    ends = list(itertools.accumulate(map(len, pieces)))
+    stream = b"".join(pieces)
     place = 0
     while place < len(stream):
         size = cuts[place % len(cuts)]
         os.write(rig.out, stream[place : place + size])
-        states = iter([Attempt(9, 9), None])
-        rig.told += rig.capture.pump(1, lambda: next(states, Attempt(8, id(states))), 0.0)
         place += size
+        rig.running = next((Attempt(1, n) for n, end in enumerate(ends, 1) if end > place), None)
+        rig.pump()
     rig.close()
     assert [rig.text(Attempt(1, n)) for n in range(1, len(outputs) + 1)] == outputs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,8 @@ from jobtree.protocol.messages import (
     VALUE_INLINE,
     VALUE_NONE,
 )
-from jobtree.worker.effects import Give
+from jobtree.worker.channel import LARGEST_MESSAGE
+from jobtree.worker.effects import Give, Launch
 from jobtree.worker.events import CodeFound, Created, Ended, Printed
 from tests.worker.door import Door, attempt_of, cause_of, opened
 
@@ -195,8 +195,11 @@ def test_a_failed_command_is_told_by_its_status(door: Door, words: str, cause: C
 
 def test_messages_go_out_at_once_and_into_the_row(door: Door) -> None:
     ended = door.call("t = jobtree.current_target()\nt.log('one')\nt.log('two\\nlines', 'WARNING')\nt.log('x' * 70_000)")
-    messages = ended.row[ROW_MESSAGES]
-    assert [message[1] for message in messages] == ["INFO"] or len(messages) == 0
+    assert [(level, len(text)) for _, level, text in ended.row[ROW_MESSAGES]] == [
+        ("INFO", 3),
+        ("WARNING", 9),
+        ("INFO", LARGEST_MESSAGE),
+    ]
     live = b"".join(e.data for e in door.heard(Printed) if e.stream == 0)
     assert live.startswith(b"INFO one\nWARNING two\nlines\nINFO xxx")
 
@@ -204,7 +207,7 @@ def test_messages_go_out_at_once_and_into_the_row(door: Door) -> None:
 def test_the_last_messages_stay_within_the_limit(door: Door) -> None:
     ended = door.call("for n in range(3000): jobtree.current_target().log(f'{n} ' + 50 * 'x')")
     messages = ended.row[ROW_MESSAGES]
-    assert sum(len(text) for _, _, text in messages) < 64 * 1024
+    assert 40 * 1024 < sum(len(text) for _, _, text in messages) < 64 * 1024
     assert [int(text.split()[0]) for _, _, text in messages] == list(range(3000 - len(messages), 3000))
 
 
@@ -219,7 +222,6 @@ def test_the_local_temp_dir_is_private_and_gone_with_the_attempt(door: Door) -> 
     path, mode, found = door.result(
         door.call(
             "d = jobtree.current_target().local_temp_dir\n(d / 'a').write_text('x')\n"
-            "os.chmod(d, 0o500) if False else None\n"
             "return str(d), d.stat().st_mode & 0o777, d == jobtree.current_target().local_temp_dir"
         )
     )
@@ -265,9 +267,7 @@ def test_all_ways_to_print_are_captured(door: Door) -> None:
         "logging.getLogger('me').info('logged'); warnings.warn('warned')"
     )
     out, err = (door.output(attempt_of(ended.row), stream) for stream in (1, 2))
-    assert sorted(out.split("\n")) == sorted("C,buffer,no end,python,shell,system,".replace("no end,", "no end,").split(",")) or (
-        sorted(out.replace("no end", "").split()) == ["C", "buffer", "python", "shell", "system"]
-    )
+    assert sorted(out.replace("no end", "").split()) == ["C", "buffer", "python", "shell", "system"]
     assert "INFO me: logged\n" in err
     assert "UserWarning: warned" in err
 
@@ -350,8 +350,6 @@ def test_code_in_a_result_is_told_before_the_end(door: Door) -> None:
 
 
 def test_random_numbers_differ_between_runners(tmp_path: Path) -> None:
-    from jobtree.worker.effects import Launch
-
     with opened(tmp_path) as door:
         door.processes.perform(Launch(2, 1))
         target = door.script.call("return random.random()")
@@ -363,13 +361,13 @@ def test_random_numbers_differ_between_runners(tmp_path: Path) -> None:
 def test_a_runner_holds_no_descriptor_but_its_own(tmp_path: Path) -> None:
     with open(tmp_path / "secret", "w") as secret, opened(tmp_path) as door:
         os.set_inheritable(secret.fileno(), True)
-        found = door.result(
-            door.call("return [os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd') if n != '3']")
+        source = (
+            "def name(n):\n"
+            "    try: return os.readlink(f'/proc/self/fd/{n}')\n"
+            "    except FileNotFoundError: return 'the listing'\n"
+            "return {int(n): name(n) for n in os.listdir('/proc/self/fd')}"
         )
-        assert not any("secret" in path or "eventpoll" in path for path in found)
-        low = door.result(door.call("return [int(n) for n in os.listdir('/proc/self/fd') if int(n) < 700]"))
-        assert sorted(low)[:3] == [0, 1, 2]
-        assert len(low) <= 4  # the fourth is the listing's own
-
-
-UNPICKLABLE = threading.Lock
+        found = door.result(door.call(source))
+        assert not any("secret" in path or "eventpoll" in path for path in found.values())
+        others = [path for n, path in found.items() if 2 < n < 700 and path != "the listing"]
+        assert others == ["/memfd:jobtree-runner (deleted)"]  # the page that tells what runs

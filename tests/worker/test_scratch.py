@@ -49,7 +49,7 @@ def test_a_global_dir_may_be_there_already(tmp_path: Path) -> None:
 def test_what_is_stored_is_there_as_a_whole(scratch: Scratch) -> None:
     path = scratch.store(b"code", "codes/abc")
     assert Path(path).read_bytes() == b"code"
-    assert sorted(os.listdir(scratch.path)) == ["codes", "local", "lock", "tasks"]
+    assert sorted(os.listdir(scratch.path)) == ["codes", "local", "lock", "modules", "tasks"]
 
 
 def test_directories_without_rights_are_removed_too(scratch: Scratch) -> None:

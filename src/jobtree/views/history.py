@@ -158,6 +158,17 @@ class History:
         """Seconds that masters have spent on it, as far as the journal tells."""
         return sum(max(0.0, epoch.last_at - epoch.began.at) for epoch in self.epochs)
 
+    def payload(self, record: int, place: int) -> bytes:
+        """One payload of a record, looked up in the journal; raises LookupError where there is none."""
+        for frame in Reader(self.files, self.directory):
+            if frame.first_record <= record < frame.first_record + len(frame.heads):
+                position = record - frame.first_record
+                start = frame.data_offset + sum(sum(head[1] or ()) for head in frame.heads[:position])
+                lengths = frame.heads[position][1] or []
+                start += sum(lengths[:place])
+                return frame.payload[start : start + lengths[place]]
+        raise LookupError(f"the journal has no record {record}")
+
     def _take(self, frame: Frame) -> None:
         apply, watch = self.tree.apply, self._watchers.get
         for record in records_of(frame):
@@ -338,7 +349,6 @@ _FAILED = r.AttemptsFailed.code
 def records_of(frame: Frame) -> Iterator[r.Record]:
     """The records of a frame. Views look at no payload but a failure's, so the others come without theirs."""
     decode = r.decode
-    place: int | None = None
     for position, head in enumerate(frame.heads):
         if head[0] != _FAILED:
             yield decode(head)

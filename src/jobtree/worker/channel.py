@@ -33,7 +33,7 @@ LEAVE = b"\0"
 SHA_BYTES = 64
 
 #: Of a longer line of `Target.log` the end is kept.
-LARGEST_MESSAGE = 64 * 1024
+LARGEST_MESSAGE = 32 * 1024
 
 PAGE_BYTES = 4096
 _SPILLED_FIELDS = 3

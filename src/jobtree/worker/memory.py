@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from jobtree.ids import Attempt
+
 from .keeper import Keeper
-from .reaper import below, descendants, processes
+from .reaper import Process, below, descendants, processes
 
 #: Attempts are looked at when they have run for this long; of shorter ones the runner's own high-water mark must do.
 SAMPLED_SECONDS = 0.1
@@ -23,7 +25,7 @@ class Sampler:
 
     def __init__(self) -> None:
         self._next_trees = 0.0
-        self._trees: dict[int, int] = {}  # pid -> bytes of its descendants
+        self._trees: dict[Attempt, int] = {}  # bytes of the runner's descendants
         self._next_counts: dict[int, float] = {}  # pid -> when its pages may be counted again
 
     def look(self, keepers: Iterable[Keeper], now: float, at: float) -> list[tuple[Keeper, str]]:
@@ -37,21 +39,21 @@ class Sampler:
             if keeper.pid and keeper.underway and at - keeper.underway.started >= SAMPLED_SECONDS
         ]
         if watched and now >= self._next_trees:
-            self._look_at_trees([pid for _, pid, _ in watched], now)
+            self._look_at_trees([(pid, underway.attempt) for _, pid, underway in watched], now)
         greedy = []
         for keeper, pid, underway in watched:
-            held = resident_bytes(pid) + self._trees.get(pid, 0)
+            held = resident_bytes(pid) + self._trees.get(underway.attempt, 0)
             underway.peak_bytes = max(underway.peak_bytes, held)
             limit = keeper.memory_limit(underway.attempt)
             if limit and held > limit and (words := self._accuse(pid, limit, now)):
                 greedy.append((keeper, words))
         return greedy
 
-    def _look_at_trees(self, pids: list[int], now: float) -> None:
+    def _look_at_trees(self, watched: list[tuple[int, Attempt]], now: float) -> None:
         self._next_trees = now + TREES_SECONDS
         snapshot = processes()
-        self._trees = {pid: sum(process.resident_bytes for process in below({pid}, snapshot)) for pid in pids}
-        self._next_counts = {pid: at for pid, at in self._next_counts.items() if pid in self._trees}
+        self._trees = {attempt: _held(below({pid}, snapshot)) for pid, attempt in watched}
+        self._next_counts = {pid: at for pid, at in self._next_counts.items() if pid in snapshot}
 
     def _accuse(self, pid: int, limit: int, now: float) -> str:
         """Count pages that processes share once, for nobody is to be killed for counting them twice."""
@@ -74,6 +76,10 @@ def resident_bytes(pid: int) -> int:
 def proportional_bytes(pids: Iterable[int]) -> int:
     """What processes hold, each page that several processes share counted in parts. Costly."""
     return sum(map(_proportional, pids))
+
+
+def _held(members: Iterable[Process]) -> int:
+    return sum(process.resident_bytes for process in members)
 
 
 def _proportional(pid: int) -> int:

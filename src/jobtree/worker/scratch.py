@@ -11,13 +11,22 @@ import tempfile
 from pathlib import Path
 
 from jobtree.ids import Attempt
+from jobtree.protocol.references import ALIAS
+
+#: A process that `multiprocessing` spawns has the user's script as `__mp_main__`; what it unpickles names it ALIAS.
+SPAWNED = f"""import sys
+
+if "__mp_main__" not in sys.modules:
+    raise ModuleNotFoundError("the user's script is not loaded in this process", name="{ALIAS}")
+sys.modules["{ALIAS}"] = sys.modules["__mp_main__"]
+"""
 
 
 class Scratch:
     """A directory of one worker, 0700, in the scratch directory or the node's TMPDIR; gone with the worker.
 
     `codes/` holds the code blobs that came with the wire, `tasks/` what is too large for a socket, `local/` one directory
-    for each attempt that has asked for one. A killed worker's directory is removed by the next one that is made beside it.
+    for each attempt that has asked for one, `modules/` what `multiprocessing` needs (see `SPAWNED`). A killed worker's directory is removed by the next one that is made beside it.
     """
 
     def __init__(self, parent: str | os.PathLike[str] | None = None) -> None:
@@ -25,8 +34,9 @@ class Scratch:
         os.makedirs(parent, exist_ok=True)
         _sweep(parent)
         self.path = tempfile.mkdtemp(prefix=_prefix(), dir=parent)
-        for name in ("codes", "tasks", "local"):
+        for name in ("codes", "tasks", "local", "modules"):
             os.mkdir(os.path.join(self.path, name), 0o700)
+        self.store(SPAWNED.encode(), f"modules/{ALIAS}.py")
         self._lock = open(os.path.join(self.path, "making"), "wb")  # noqa: SIM115  # held for life
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         os.rename(os.path.join(self.path, "making"), os.path.join(self.path, "lock"))

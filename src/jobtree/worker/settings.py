@@ -61,6 +61,7 @@ class Settings:
             os.umask(self.umask)
         if self.sys_path is not None:
             sys.path[:] = [*self.sys_path, *(path for path in sys.path if path not in self.sys_path)]
+        sys.path.append(os.path.join(self.scratch, "modules"))
         if self.argv is not None:
             sys.argv[:] = self.argv
         if self.cwd is not None:

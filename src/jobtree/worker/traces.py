@@ -74,6 +74,7 @@ class Traces:
                 stream.flush()
             except ValueError:
                 self._reopen(number)  # user code has closed it
+        sys.stdout, sys.stderr = self._streams
         if sys.path != self._path:
             sys.path[:] = self._path
         if _flags.moved:
@@ -108,7 +109,6 @@ class Traces:
         for number, pipe in enumerate(self._pipes, 1):
             os.write(pipe, marker(self._secret, attempt))
             os.dup2(pipe, number)  # it may have been redirected, or closed
-        sys.stdout, sys.stderr = self._streams
         _flags.printed = False
         return 3
 
@@ -124,7 +124,6 @@ class Traces:
         os.dup2(self._pipes[number - 1], number)
         fresh = _stream(number)
         self._streams = (fresh, err) if number == 1 else (out, fresh)
-        sys.stdout, sys.stderr = self._streams
         _flags.printed = True
 
 

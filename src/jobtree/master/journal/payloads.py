@@ -43,7 +43,7 @@ class Payloads:
 
     def index(self, frame: Frame) -> None:
         """Know a frame that recovery has read."""
-        if frame.data_offset < len(frame.payload):
+        if any(head[1] for head in frame.heads):
             self.know(
                 frame.segment, frame.offset, frame.first_record, frame.heads, frame.payload, frame.data_offset
             )

@@ -214,8 +214,8 @@ class Journal:
         """Step over frames that are written, and know where their payloads are."""
         start = 0
         for frame in group:
-            if len(frame.frame) > frames.HEADER_BYTES + frame.head_bytes:
-                heads = [head for head, _ in records[start : start + frame.records]]
+            heads = [head for head, _ in records[start : start + frame.records]]
+            if any(head[1] for head in heads):  # lengths of 0, too: they are asked for like others
                 self._know(frame.frame[frames.HEADER_BYTES :], frame.head_bytes, heads)
             self._record += frame.records
             start += frame.records
@@ -297,7 +297,7 @@ class Journal:
         self.payloads.forget(header.first_record)
         self._step(*sealed[0])
         for frame, (data, crc) in zip(carried, sealed[1:], strict=True):
-            if frame.data_offset < len(frame.payload):
+            if any(head[1] for head in frame.heads):
                 self._know(frame.payload, frame.data_offset, frame.heads)
             self._record += len(frame.heads)
             self._step(data, crc)

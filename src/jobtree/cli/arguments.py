@@ -1,0 +1,61 @@
+"""What the verbs share: a parser whose errors are one line, and the tree that is meant."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from typing import Any, NoReturn
+
+from ..errors import UsageError
+
+DEFAULT_TREE = "./jobTree"
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser for one verb; what it does not understand is a UsageError."""
+
+    def __init__(self, verb: str, description: str) -> None:
+        width = min(80, _columns())
+        super().__init__(
+            prog=f"jobtree {verb}",
+            description=description,
+            allow_abbrev=False,
+            formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=width),
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would have printed with the whole usage."""
+        raise UsageError(f"{message}; see `{self.prog} --help`")
+
+    def add_tree(self) -> None:
+        """TREE, which may be left out."""
+        self.add_argument("tree", metavar="TREE", nargs="?", help=f"directory of the run (default $JOBTREE_TREE or {DEFAULT_TREE})")
+
+    def add_json(self) -> None:
+        """--json, as every reading verb has it."""
+        self.add_argument("--json", action="store_true", help="print JSON for programs")
+
+
+def tree_of(given: str | None) -> str:
+    """The tree that is meant; raises UsageError where it is left out and there is none."""
+    if given is not None:
+        return given.rstrip("/") or "/"
+    named = os.environ.get("JOBTREE_TREE")
+    if named:
+        return named.rstrip("/") or "/"
+    if not os.path.isdir(f"{DEFAULT_TREE}/journal"):
+        raise UsageError(f"which tree? {DEFAULT_TREE} is none and JOBTREE_TREE is not set; give its directory")
+    return DEFAULT_TREE
+
+
+def print_json(document: Any, *, pretty: bool = True) -> None:
+    """A document on stdout."""
+    print(json.dumps(document, indent=2 if pretty else None))
+
+
+def _columns() -> int:
+    try:
+        return max(40, int(os.environ["COLUMNS"]))
+    except (KeyError, ValueError):
+        return 80

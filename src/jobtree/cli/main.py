@@ -1,0 +1,110 @@
+"""`jobtree VERB ...`: the table of verbs, and how every one of them ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple, NoReturn
+
+from ..errors import JobtreeError, UsageError
+
+
+class Verb(NamedTuple):
+    """A verb: the module here that has its `main(argv) -> exit status`, and what it is for in a few words."""
+
+    module: str
+    words: str
+
+
+VERBS: dict[str, Verb] = {
+    "status": Verb("status", "how a run stands"),
+    "logs": Verb("logs", "what its targets print; -f follows"),
+    "stats": Verb("stats", "what they took: time, cpu, wait, memory"),
+    "restart": Verb("restart", "go on with a run that has stopped"),
+    "clean": Verb("clean", "remove the directory of a run"),
+    "journal": Verb("journal", "verify or dump the journal of a run"),
+    "launchers": Verb("launchers", "how workers can be started from here"),
+    "worker": Verb("worker", "join a run by hand"),
+}
+ALIASES = {"resume": "restart"}
+
+#: Exit status of a program whose reader has gone away, as a shell counts it: 128 + SIGPIPE.
+_NO_READER = 141
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line, and return its exit status. Errors are one line on stderr."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _run(words)
+        sys.stdout.flush()
+    except JobtreeError as error:
+        return _complain(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        _forget_stdout()
+        return _NO_READER
+    return status
+
+
+def _run(words: list[str]) -> int:
+    first = words[0] if words else "--help"
+    if first in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if first in ("-V", "--version"):
+        from .. import __version__
+
+        print(f"jobtree {__version__}")
+        return 0
+    verb = VERBS.get(ALIASES.get(first, first))
+    if verb is None:
+        _refuse(first)
+    status: int = import_module(f"jobtree.cli.{verb.module}").main(words[1:])
+    return status
+
+
+def _refuse(word: str) -> NoReturn:
+    from difflib import get_close_matches
+
+    if word.startswith("-"):
+        raise UsageError(f"{word}: options come behind a verb; see `jobtree --help`")
+    close = get_close_matches(word, [*VERBS, *ALIASES], 1)
+    hint = f"did you mean {close[0]!r}?" if close else "see `jobtree --help`"
+    raise UsageError(f"there is no verb {word!r}; {hint}")
+
+
+def _help() -> str:
+    width = max(map(len, VERBS))
+    verbs = [f"  {name:<{width}}  {verb.words}" for name, verb in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: jobtree VERB [OPTIONS] [TREE]",
+            "",
+            "Look at the runs of jobtree, and go on with them.",
+            "",
+            *verbs,
+            "",
+            "TREE is the directory of a run; left out, it is $JOBTREE_TREE or ./jobTree.",
+            "`jobtree VERB --help` says more; `jobtree --version` which version this is.",
+        ]
+    )
+
+
+def _complain(text: str, status: int) -> int:
+    with contextlib.suppress(OSError):
+        print(f"jobtree: {' '.join(text.split())}", file=sys.stderr)
+    return status
+
+
+def _forget_stdout() -> None:
+    """So that Python does not complain about it once more when it ends."""
+    with contextlib.suppress(OSError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

@@ -1,0 +1,50 @@
+"""`jobtree stats`: what targets and workers took."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import sys
+from collections.abc import Sequence
+
+from .arguments import Parser, print_json, tree_of
+
+#: Columns that the tables with all four categories side by side need.
+WIDE = 200
+
+
+def main(argv: Sequence[str]) -> int:
+    """Exit status 0."""
+    parser = Parser("stats", "Show what the targets of a run took, over all its restarts: time, cpu, wait and memory.")
+    parser.add_tree()
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help="print JSON for programs: seconds and bytes")
+    how.add_argument("--csv", action="store_true", help="print a table for spreadsheets: seconds and bytes")
+    parser.add_argument("--sort", metavar="FIELD", default="time.median", help=_SORT)
+    parser.add_argument("--reverse", action="store_true", help="smallest first")
+    units = parser.add_mutually_exclusive_group()
+    units.add_argument("--human", dest="human", action="store_true", default=None, help="units for people (default on a terminal)")
+    units.add_argument("--plain", dest="human", action="store_false", help="seconds, and memory in KiB")
+    given = parser.parse_args(argv)
+
+    from ..views.history import History
+    from ..views.schema import to_json
+    from ..views.stats import csv_rows, lines, ordered, stats_of
+    from ..views.words import show
+
+    history = History(tree_of(given.tree))
+    history.poll()
+    stats = stats_of(history)
+    names = ordered(stats, given.sort, descending=not given.reverse)
+    if given.json:
+        print_json(to_json(stats))
+    elif given.csv:
+        csv.writer(sys.stdout, lineterminator="\n").writerows(csv_rows(stats, names))
+    else:
+        terminal = sys.stdout.isatty()
+        human = terminal if given.human is None else given.human
+        show(list(lines(stats, names, human=human, wide=not terminal or shutil.get_terminal_size().columns >= WIDE)), sys.stdout)
+    return 0
+
+
+_SORT = "order of the names: name, count, retries, failed, lost, or such as time.total (min, median, mean, max, total of time, cpu, wait, memory)"
