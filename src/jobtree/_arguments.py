@@ -65,7 +65,7 @@ def _signature_of(target: Any) -> Callable[..., Any] | None:
             raise UsageError(f"jobtree.main takes a target or a function, and {target.__name__} is neither")
         return typing.cast("Callable[..., Any]", target.__init__)
     if isinstance(target, FunctionTarget):
-        return typing.cast("Callable[..., Any]", target.fn)
+        return target.fn
     if callable(target):
         return typing.cast("Callable[..., Any]", target)
     raise UsageError(f"jobtree.main takes a target or a function, not {target!r}")

@@ -18,6 +18,6 @@ class Gather(Target[list[Any]], name="gather", memory=64 << 20):
                 raise TypeError(f"jobtree.run takes a list of targets, and {target!r} is none")
         self.targets = targets
 
-    def run(self) -> list[Promise[Any]]:  # type: ignore[override]  # the promises are kept when it is read
+    def run(self) -> list[Promise[Any]]:
         """Add them all."""
         return self.add_children(self.targets)

@@ -114,9 +114,9 @@ def claim(opened: Opened) -> None:
     claimed = opened.directory.claim_epoch(Holder.ourselves())
     opened.epoch = claimed.epoch
     before = claimed.before
-    certain = not opened.lock.warning or before is None or before.is_certainly_dead
+    certain = not opened.lock.warning or claimed.epoch == 1 or (before is not None and before.is_certainly_dead())
     if not certain:
-        log.warning("waiting %.0f s, for it is not certain that the last master (%s) is dead", GRACE, before)
+        log.warning("waiting %.0f s, for it is not certain that the last master (%s) is dead", GRACE, before or "unknown")
         time.sleep(GRACE)
     replay(opened)
 

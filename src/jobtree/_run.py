@@ -21,6 +21,9 @@ from .options import Options
 R = TypeVar("R")
 T = TypeVar("T")
 
+#: Bytes of a command line that fit into one record of the journal with what else it holds.
+MOST_ARGV = 900_000
+
 
 @overload
 def run(
@@ -72,7 +75,11 @@ def run(
 
         return run_inline(root, retries=merged.retries, keep_going=merged.keep_going, fail_fast=merged.fail_fast)
     _speak_plainly()
-    return _run_root(root, merged)
+    try:
+        return _run_root(root, merged)
+    except TargetsFailed as failed:
+        # The frames in between are ours; what the user wants to see is the cause.
+        raise failed.with_traceback(None) from failed.__cause__
 
 
 def map(  # noqa: A001  # as in concurrent.futures
@@ -193,6 +200,7 @@ class _Life:
         opened = _opening.open_tree(self.path, create=True)
         try:
             around = _here(script)
+            _refuse_too_long(around.argv)
             about = {**around.about(), "digest": hashlib.sha256(pickled.data).hexdigest(), "name": name_of(root)}
             options = self.options
             if not opened.is_new:
@@ -328,6 +336,12 @@ def _load_script(around: Any) -> None:
     finally:
         sys.modules["__main__"] = ours
     assert ALIAS in sys.modules
+
+
+def _refuse_too_long(argv: list[str]) -> None:
+    size = sum(len(word.encode("utf-8", "surrogateescape")) + 5 for word in argv)
+    if size > MOST_ARGV:
+        raise UsageError(f"the command line has {size:,} bytes, and a tree remembers {MOST_ARGV:,}; pass the words in a file")
 
 
 def _refuse_another(path: Path, held: Mapping[str, Any], given: Mapping[str, Any]) -> None:

@@ -393,8 +393,12 @@ class Cluster:
         life.due = None
         events, life.inbox = life.inbox, []
         events += life.server.lost()
-        if self.happens(0.3):
-            life.journal.mark()
+        try:
+            if self.happens(0.3):
+                life.journal.mark()
+        except Crash:
+            self._crashed(life)
+            return
         self._perform(life, events, life.state.step(events, self.now))
         self._after_turn(life)
 
@@ -409,6 +413,7 @@ class Cluster:
                 self.checks.turned(step.records)
                 life.journal.append([r.encode(record) for record in step.records], step.effects, sync=not step.lazy)
                 life.wait = life.wait or not all(isinstance(record, MAY_WAIT) for record in step.records)
+                life.wait = life.wait and life.disk.dirty
                 self.checks.rows(step.records)
             for effect in life.journal.released():
                 self.checks.leaves(life)
@@ -494,6 +499,7 @@ class Cluster:
 
     def _ended(self, life: Life, state: str) -> None:
         """A life has come to its own end."""
+        life.disk.fuse = None
         life.journal.close()
         tree = life.state.core.tree
         for link, worker in self.links.values():

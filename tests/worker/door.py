@@ -25,7 +25,7 @@ from jobtree.worker.nurseries import Nursery
 from jobtree.worker.processes import Processes
 
 SCRIPT = Path(__file__).with_name("script.py")
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 30.0
 
 E = TypeVar("E")
 
@@ -76,7 +76,12 @@ class Door:
         return self.raw_task(data, **fields)
 
     def raw_task(
-        self, data: bytes, memory: int | None = None, limit: float | None = None, cpus: float = 1.0, **fields: Any
+        self,
+        data: bytes,
+        memory: int | None = None,
+        limit: float | None = None,
+        cpus: float = 1.0,
+        **fields: Any,
     ) -> Task:
         number = next(self._numbers)
         form = ["name", cpus, memory, 0.0, limit, False]
@@ -119,7 +124,9 @@ class Door:
 
     def ended(self, attempt: Attempt) -> Ended:
         """The end of an attempt."""
-        found: Ended = self.until(lambda: next((e for e in self.heard(Ended) if attempt_of(e.row) == attempt), None))
+        found: Ended = self.until(
+            lambda: next((e for e in self.heard(Ended) if attempt_of(e.row) == attempt), None)
+        )
         return found
 
     def result(self, ended: Ended) -> Any:

@@ -242,9 +242,13 @@ def test_ten_megabytes_of_output_never_block_and_the_end_survives(door: Door) ->
 def test_output_is_told_while_the_attempt_runs_and_before_its_end(door: Door, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     (attempt,) = door.give(
-        door.script.call("print('one'); subprocess.run(['echo', 'two'])\n"
-                         "while not gate.exists(): time.sleep(0.01)\nprint('three', file=sys.stderr)", gate=gate)
-    )  # fmt: skip
+        door.script.call(
+            "print('one'); subprocess.run(['echo', 'two'])\n"
+            "while not gate.exists(): time.sleep(0.01)\n"
+            "print('three', file=sys.stderr)",
+            gate=gate,
+        )
+    )
     door.until(lambda: door.output(attempt, 1) == "one\ntwo\n")
     gate.touch()
     door.ended(attempt)
@@ -271,7 +275,9 @@ def test_an_attempt_that_holds_more_memory_than_it_asked_for_is_killed(door: Doo
 
 
 def test_memory_of_subprocesses_counts(door: Door) -> None:
-    source = "subprocess.run([sys.executable, '-c', 'import time; x = bytearray(200_000_000); time.sleep(1.5)'])"
+    source = (
+        "subprocess.run([sys.executable, '-c', 'import time; x = bytearray(200_000_000); time.sleep(1.5)'])"
+    )
     ended = door.call(source)
     assert ended.row[ROW_CAUSE] == ""
     assert ended.row[ROW_MEMORY] > 200_000_000
@@ -393,17 +399,18 @@ def test_every_task_is_accounted_for_exactly_once_whatever_is_killed_when(tmp_pa
         pids: dict[int, int] = {}
         alive = {1}
         launched = 1
-        for _ in range(150):
+        for _ in range(300):
             runner = chance.choice(sorted(alive))
             deed = chance.random()
             if deed < 0.7:
-                targets = [door.script.call("if quick: return\ntime.sleep(0.002)", quick=chance.random() < 0.5)
-                           for _ in range(chance.randrange(1, 6))]  # fmt: skip
+                sleep = "if slow: time.sleep(0.002)"
+                slow = [chance.random() < 0.5 for _ in range(chance.randrange(1, 6))]
+                targets = [door.script.call(sleep, slow=each) for each in slow]
                 given += door.give(*targets, runner=runner)
             elif deed < 0.85:
                 door.processes.perform(TakeBack(runner))
             elif runner in pids:
-                os.kill(pids[runner], signal.SIGKILL)
+                reaper.send(signal.SIGKILL, [pids[runner]])
             if chance.random() < 0.5:
                 door.turn(seconds=0.01 * chance.random())
             pids.update({event.runner: event.pid for event in door.heard(RunnerStarted)})

@@ -78,7 +78,9 @@ def test_a_returned_promise_passes_the_result_on(door: Door) -> None:
 
 
 def test_promises_inside_a_result_are_named(door: Door) -> None:
-    ended = door.call("add = jobtree.current_target().add_child\nreturn [add(nothing()) for _ in range(4)][1:]")
+    ended = door.call(
+        "add = jobtree.current_target().add_child\nreturn [add(nothing()) for _ in range(4)][1:]"
+    )
     assert (ended.row[ROW_RESULT], ended.row[ROW_EMBEDS]) == (True, [2, 3])
 
 
@@ -140,12 +142,18 @@ def test_values_arrive_in_the_places_of_promises(door: Door) -> None:
         ("raise SystemExit(0)", "SystemExit", "SystemExit: 0"),
         ("sys.exit()", "SystemExit", "SystemExit"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt", "KeyboardInterrupt"),
-        ("import no_such_module", "ModuleNotFoundError", "ModuleNotFoundError: No module named 'no_such_module'"),
+        (
+            "import no_such_module",
+            "ModuleNotFoundError",
+            "ModuleNotFoundError: No module named 'no_such_module'",
+        ),
         ("jobtree.current_target().add_child(5)", "jobtree.errors.UsageError", None),
         ("return nothing()", "jobtree.errors.UsageError", None),
     ],
 )
-def test_whatever_escapes_from_run_is_a_failure(door: Door, source: str, kind: str, message: str | None) -> None:
+def test_whatever_escapes_from_run_is_a_failure(
+    door: Door, source: str, kind: str, message: str | None
+) -> None:
     ended = door.call(f"print('before')\n{source}")
     why = failure(ended.row)
     assert cause_of(ended.row) is Cause.EXCEPTION
@@ -194,7 +202,9 @@ def test_a_failed_command_is_told_by_its_status(door: Door, words: str, cause: C
 
 
 def test_messages_go_out_at_once_and_into_the_row(door: Door) -> None:
-    ended = door.call("t = jobtree.current_target()\nt.log('one')\nt.log('two\\nlines', 'WARNING')\nt.log('x' * 70_000)")
+    ended = door.call(
+        "t = jobtree.current_target()\nt.log('one')\nt.log('two\\nlines', 'WARNING')\nt.log('x' * 70_000)"
+    )
     assert [(level, len(text)) for _, level, text in ended.row[ROW_MESSAGES]] == [
         ("INFO", 3),
         ("WARNING", 9),
@@ -245,19 +255,31 @@ def test_what_a_target_changes_of_the_process_is_put_back(door: Door) -> None:
     look = "return os.getcwd(), os.environ.get('NEW'), os.environ['PATH'], list(sys.path), os.umask(0o022)"
     before = door.result(door.call(look))
     door.call(
-        "os.chdir('/'); os.environ['NEW'] = '1'; del os.environ['PATH']; sys.path.insert(0, '/nowhere'); os.umask(0)"
+        "os.chdir('/'); os.environ['NEW'] = '1'; del os.environ['PATH']\n"
+        "sys.path.insert(0, '/nowhere'); os.umask(0)"
     )
     assert door.result(door.call(look)) == before
 
 
 def test_streams_that_a_target_redirects_or_closes_are_put_back(door: Door, tmp_path: Path) -> None:
-    door.call("f = open(path, 'w'); os.dup2(f.fileno(), 1); os.dup2(f.fileno(), 2); print('there')", path=tmp_path / "f")
+    door.call(
+        "f = open(path, 'w'); os.dup2(f.fileno(), 1); os.dup2(f.fileno(), 2); print('there')",
+        path=tmp_path / "f",
+    )
     assert (tmp_path / "f").read_text() == "there\n"
     door.call("sys.stdout.close(); sys.stderr.close(); os.close(1)")
     door.call("import io; sys.stdout = io.StringIO(); print('lost')")
     ended = door.call("print('here'); print('and here', file=sys.stderr)")
     assert door.output(attempt_of(ended.row), 1) == "here\n"
     assert door.output(attempt_of(ended.row), 2) == "and here\n"
+
+
+@pytest.mark.parametrize("deed", ["os.close(2)", "sys.stderr.close()", "os.close(1); os.close(2)"])
+def test_a_traceback_is_captured_also_where_stderr_was_closed(door: Door, deed: str) -> None:
+    ended = door.call(f"{deed}\nraise ValueError('all the same')")
+    assert cause_of(ended.row) is Cause.EXCEPTION
+    assert failure(ended.row)["output"].endswith("ValueError: all the same")
+    assert door.output(attempt_of(door.call("print('and on')").row), 1) == "and on\n"
 
 
 def test_all_ways_to_print_are_captured(door: Door) -> None:
@@ -304,7 +326,8 @@ def test_multiprocessing_and_threads_work(door: Door) -> None:
 
 def test_threads_of_a_target_find_its_context(door: Door) -> None:
     source = (
-        "thread = threading.Thread(target=lambda: jobtree.current_target().log('hello'))\nthread.start(); thread.join()"
+        "thread = threading.Thread(target=lambda: jobtree.current_target().log('hello'))\n"
+        "thread.start(); thread.join()"
     )
     assert door.call(source).row[ROW_MESSAGES][0][2] == "hello"
 
@@ -314,7 +337,9 @@ def test_stdin_is_empty(door: Door) -> None:
 
 
 def test_the_number_of_threads_follows_the_cpus(door: Door) -> None:
-    target = door.script.call("return os.environ['OMP_NUM_THREADS'], subprocess.getoutput('echo $MKL_NUM_THREADS')")
+    target = door.script.call(
+        "return os.environ['OMP_NUM_THREADS'], subprocess.getoutput('echo $MKL_NUM_THREADS')"
+    )
     for cpus, expected in ((4.0, "4"), (0.5, "1"), (2.0, "2")):
         (attempt,) = door.give(target, cpus=cpus)
         assert door.result(door.ended(attempt)) == (expected, expected)

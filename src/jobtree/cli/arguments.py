@@ -30,7 +30,8 @@ class Parser(argparse.ArgumentParser):
 
     def add_tree(self) -> None:
         """TREE, which may be left out."""
-        self.add_argument("tree", metavar="TREE", nargs="?", help=f"directory of the run (default $JOBTREE_TREE or {DEFAULT_TREE})")
+        words = f"directory of the run (default $JOBTREE_TREE or {DEFAULT_TREE})"
+        self.add_argument("tree", metavar="TREE", nargs="?", help=words)
 
     def add_json(self) -> None:
         """--json, as every reading verb has it."""

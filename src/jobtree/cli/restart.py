@@ -9,10 +9,11 @@ from .arguments import Parser, tree_of
 
 def main(argv: Sequence[str]) -> int:
     """The exit status of the run."""
-    from ..options import DEFAULTS, add_options
     from .._option_values import DEST
+    from ..options import DEFAULTS, add_options
 
-    parser = Parser("restart", "Go on with a run that has stopped. What has failed is tried again; options given here win over the tree's.")
+    words = "Go on with a run that has stopped. What has failed is tried again; options given here win over the tree's."
+    parser = Parser("restart", words)
     parser.add_tree()
     add_options(parser)
     given = parser.parse_args(argv)

@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--sort", metavar="FIELD", default="time.median", help=_SORT)
     parser.add_argument("--reverse", action="store_true", help="smallest first")
     units = parser.add_mutually_exclusive_group()
-    units.add_argument("--human", dest="human", action="store_true", default=None, help="units for people (default on a terminal)")
+    units.add_argument("--human", dest="human", action="store_true", default=None, help=_HUMAN)
     units.add_argument("--plain", dest="human", action="store_false", help="seconds, and memory in KiB")
     given = parser.parse_args(argv)
 
@@ -47,4 +47,8 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-_SORT = "order of the names: name, count, retries, failed, lost, or such as time.total (min, median, mean, max, total of time, cpu, wait, memory)"
+_HUMAN = "units for people (default on a terminal)"
+_SORT = (
+    "order of the names: name, count, retries, failed, lost, or such as time.total "
+    "(min, median, mean, max, total of time, cpu, wait, memory)"
+)

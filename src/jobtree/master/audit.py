@@ -78,7 +78,8 @@ def _waits(tree: Tree) -> str:
     waits: Counter[int] = Counter()
     vain: Counter[int] = Counter()
     stuck = {(node.parent.id, node.founder_n) for node in tree.nodes.values() if node.stuck_flag and node.parent is not None}
-    for parent in tree.nodes.values():
+    parents = {node.parent.id: node.parent for node in tree.nodes.values() if node.parent is not None}
+    for parent in parents.values():  # some have failed softly and are in the tree no more, with what waits below them
         for n, watch in (parent.promises or {}).items():
             for taker in watch.takers:
                 waits[taker.id] += 1

@@ -2,8 +2,8 @@
 
 A segment ``out-EPOCH-NUMBER.log`` begins with a segment frame; then come frames of chunks, numbered from 1, that know nothing of
 other segments. Nothing is synced, so any part may be missing after a power cut: who reads looks for the next sound frame and goes
-on. A segment that is full gets an index beside it, ``out-EPOCH-NUMBER.idx``, which says for each target in which frames its output
-lies; where there is none, reading the whole segment gives the same.
+on. A segment that is full gets an index beside it, ``out-EPOCH-NUMBER.idx``, which says for each target in which frames its
+output lies; where there is none, reading the whole segment gives the same.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class OutputName(NamedTuple):
         return f"out-{self.epoch:08}-{self.number:06}.log"
 
     @property
-    def index(self) -> str:
-        """The name of its index."""
+    def index_name(self) -> str:
+        """The file name of its index."""
         return f"out-{self.epoch:08}-{self.number:06}.idx"
 
     @classmethod
@@ -132,7 +132,7 @@ def chunks_in(found: Found) -> Iterator[Chunk]:
     for head in content.heads:
         size = sum(head[1] or ())
         if head[0] == _CHUNK and len(head) == len(Chunk._fields) + 1:
-            yield Chunk(*head[2:], found.payload[place : place + size])
+            yield Chunk._make([*head[2:], found.payload[place : place + size]])
         place += size
 
 

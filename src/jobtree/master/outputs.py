@@ -1,7 +1,7 @@
 """The door to TREE/logs: keeps what targets print, and never stands in the way of the run.
 
-Output is not what a run is about: nothing here is synced, and where the disk refuses, output is dropped and counted, said once, and
-tried again with the next chunk.
+Output is not what a run is about: nothing here is synced, and where the disk refuses, output is dropped and counted, said once,
+and tried again with the next chunk.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ BUFFER_BYTES = 256 * 1024
 class Outputs:
     """The log store of one epoch, open for writing.
 
-    ``write`` takes a chunk, ``flush`` lets readers see what was taken; call it some times a second. ``warn`` is told in words when
-    output is being lost, and when it is kept again. No method raises OSError.
+    ``write`` takes a chunk, ``flush`` lets readers see what was taken; call it some times a second. ``warn`` is told in words
+    when output is being lost, and when it is kept again. No method raises OSError.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Outputs:
             if total <= self._most_bytes:
                 return
             total -= self._sizes.pop(name)
-            for path in (f"{self._path}/{name}", f"{self._path}/{name.index}"):
+            for path in (f"{self._path}/{name}", f"{self._path}/{name.index_name}"):
                 try:
                     self._files.unlink(path)
                 except FileNotFoundError:
@@ -138,7 +138,7 @@ class Outputs:
             self._sizes[segment.name] = segment.size
         try:
             self._files.close(segment.descriptor)
-            descriptor = self._files.create(f"{self._path}/{segment.name.index}")
+            descriptor = self._files.create(f"{self._path}/{segment.name.index_name}")
             try:
                 write_all(self._files, descriptor, segment.index.written(segment.size), 0)
             finally:

@@ -51,6 +51,7 @@ class Shape:
     cpus: float
     memory: int | None
     gpus: float
+    missing: str = ""  # what it asks for that no worker of this version has, in words
     keys: list[tuple[int, int]] = field(default_factory=list)  # a heap
     buckets: dict[tuple[int, int], deque[Run | Node]] = field(default_factory=dict)
     size: int = 0  # targets queued, stale ones included
@@ -102,6 +103,8 @@ class Shape:
 
     def fits_at_all(self, worker: Worker) -> bool:
         """Whether ``worker``, with nothing else to do, could run a target of the shape."""
+        if self.missing:
+            return False
         return self.cpus <= worker.cpus and (self.memory or 0) <= worker.memory and self.gpus <= worker.gpus
 
 
@@ -154,8 +157,9 @@ class Scheduler:
             cpus = float(requests.get("cpus", self.default_cpus))
             memory = requests.get("memory")
             gpus = float(requests.get("gpus", 0))
-            key = (cpus, memory, gpus)
-            form.shape = self.shapes.setdefault(key, Shape(cpus, memory, gpus))
+            wanted = _not_to_be_had(requests)
+            key = (cpus, memory, gpus, wanted)
+            form.shape = self.shapes.setdefault(key, Shape(cpus, memory, gpus, wanted))
         shape: Shape = form.shape
         return shape
 
@@ -266,3 +270,12 @@ class Scheduler:
         seconds = self.expected(form)
         if seconds is not None:
             worker.backlog = max(0.0, worker.backlog + seconds * count) if worker.held or count > 0 else 0.0
+
+
+def _not_to_be_had(requests: dict[str, Any]) -> str:
+    """Named resources and pools are asked for by users, and workers have none so far."""
+    named = requests.get("resources")
+    if named:
+        return f"the resource {', '.join(sorted(named))}"
+    pool = requests.get("pool")
+    return f"the pool {pool}" if pool else ""

@@ -93,6 +93,8 @@ class MasterState:
             case e.Hello():
                 if self.contacts.hello(event.peer, event.about):
                     self.scaling.joined()
+                    if self._ending is not None:  # it comes when the others have been sent home
+                        core.send(event.peer, Type.STOP, [self._ending.reason])
             case e.PeerLost():
                 self.contacts.peer_lost(event.peer)
             case e.BlockSubmitted():
@@ -187,7 +189,7 @@ class MasterState:
         core = self.core
         cpus = max(worker.cpus for worker in workers)
         memory = max(worker.memory for worker in workers)
-        text = (
+        text = f"it asks for {shape.missing}, which no worker has" if shape.missing else (
             f"it asks for {shape.cpus:g} cpus, {(shape.memory or 0) / 2**30:.3g} GiB and {shape.gpus:g} gpus; "
             f"the largest worker has {cpus:g} cpus and {memory / 2**30:.3g} GiB"
         )

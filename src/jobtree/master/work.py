@@ -11,6 +11,7 @@ from ..protocol.messages import (
     ROW_CAUSE,
     ROW_CREATED,
     ROW_EPOCH,
+    ROW_FAILURE,
     ROW_FLAGS,
     ROW_NUMBER,
     ROW_WALL,
@@ -47,6 +48,7 @@ class Work:
             case Type.STARTED:
                 self._started(worker, body[0])
             case Type.RETURNED:
+                worker.draining = worker.draining or body[1]
                 self.given_back(worker, [Attempt(epoch, number) for epoch, number in body[0]])
             case Type.LOG:
                 self._log(worker, body[0], data)
@@ -132,12 +134,17 @@ class Work:
         verdicts: list[float | None] = []
         for row in rows:
             node = self.core.tree.current[row[ROW_EPOCH], row[ROW_NUMBER]]
-            verdicts.append(self._verdict(node, row[ROW_CAUSE]))
+            verdicts.append(self._verdict(node, row[ROW_CAUSE], row[ROW_FAILURE] or {}))
         self.core.emit(r.AttemptsFailed(lengths, data, self.core.now, worker, rows, verdicts))
 
-    def _verdict(self, node: Node, cause: str) -> float | None:
-        allowed = int(node.form.requests.get("retries", self.core.settings.retries))
+    def _verdict(self, node: Node, cause: str, failure: dict[str, Any]) -> float | None:
+        """When the target may be tried again; None: never."""
+        requests = node.form.requests
+        allowed = int(requests.get("retries", self.core.settings.retries))
         if cause in ("cancelled", "poison") or node.tries >= allowed:
+            return None
+        wanted = requests.get("retry_on")
+        if wanted is not None and not any(word in wanted for word in (cause, failure.get("exit"), *failure.get("types", ()))):
             return None
         return self.core.now + min(BACKOFF_MOST, BACKOFF * 2.0**node.tries)
 

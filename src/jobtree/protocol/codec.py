@@ -85,10 +85,10 @@ def _naturals(values: object) -> bool:
     return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
 
 
-def _attempts(kind: Type, body: list[Any]) -> None:
-    """``[[epoch, number, ...], ...]``"""
-    if len(body) != 1 or not isinstance(body[0], list):
-        _fail(kind, "the body must be one array of attempts")
+def _attempts(kind: Type, body: list[Any], fields: int = 1) -> None:
+    """``[[[epoch, number, ...], ...], ...]``"""
+    if len(body) != fields or not isinstance(body[0], list):
+        _fail(kind, "the body must begin with one array of attempts")
     for item in body[0]:
         if not isinstance(item, list) or len(item) < 2 or not _naturals(item[:2]):
             _fail(kind, "an attempt is two whole numbers")
@@ -243,7 +243,10 @@ def _started(body: list[Any], data: bytes) -> None:
 
 
 def _returned(body: list[Any], data: bytes) -> None:
-    _attempts(Type.RETURNED, body)
+    """The attempts, and whether the worker drains: it begins nothing any more."""
+    _attempts(Type.RETURNED, body, fields=2)
+    if not isinstance(body[1], bool):
+        _fail(Type.RETURNED, "a worker drains, or it does not")
 
 
 def _need(body: list[Any], data: bytes) -> None:

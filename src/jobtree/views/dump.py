@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -34,8 +35,10 @@ def documents(files: Files, directory: Directory) -> Iterator[dict[str, Any]]:
 def described(head: Head) -> dict[str, Any]:
     """A record's type, fields and lengths of payloads; a type of a newer version by its number."""
     kind = r.TYPES.get(head[0])
-    names = r.field_names(kind) if kind is not None else None
-    if kind is None or names is None or len(names) != len(head) - 2:
+    if kind is None:
+        return {"type": head[0], "fields": _plain(head[2:])}
+    names = [field.name for field in dataclasses.fields(kind) if field.name not in ("lengths", "data")]
+    if len(names) != len(head) - 2:
         return {"type": head[0], "fields": _plain(head[2:])}
     fields = {name: _plain(value) for name, value in zip(names, head[2:], strict=True)}
     if "at" in fields and isinstance(fields["at"], float):

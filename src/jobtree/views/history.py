@@ -1,7 +1,7 @@
 """Replays a journal and keeps what the views need of it: what every attempt took, failures, workers, blocks, epochs.
 
-The tree of targets is the master's own, changed by the same ``apply``; beside it stands what a master need not remember. A torn end
-is none of a view's business; damage is refused as it is in a restart (JournalDamaged).
+The tree of targets is the master's own, changed by the same ``apply``; beside it stands what a master need not remember. A torn
+end is none of a view's business; damage is refused as it is in a restart (JournalDamaged).
 """
 
 from __future__ import annotations
@@ -158,15 +158,15 @@ class History:
         """Seconds that masters have spent on it, as far as the journal tells."""
         return sum(max(0.0, epoch.last_at - epoch.began.at) for epoch in self.epochs)
 
-    def payload(self, record: int, place: int) -> bytes:
-        """One payload of a record, looked up in the journal; raises LookupError where there is none."""
+    def payloads(self, record: int, first: int, count: int) -> tuple[list[int], bytes]:
+        """The lengths and the bytes of payloads of a record, looked up in the journal; LookupError where there are none."""
         for frame in Reader(self.files, self.directory):
-            if frame.first_record <= record < frame.first_record + len(frame.heads):
-                position = record - frame.first_record
-                start = frame.data_offset + sum(sum(head[1] or ()) for head in frame.heads[:position])
+            position = record - frame.first_record
+            if 0 <= position < len(frame.heads):
                 lengths = frame.heads[position][1] or []
-                start += sum(lengths[:place])
-                return frame.payload[start : start + lengths[place]]
+                start = _place_of(frame, position) + sum(lengths[:first])
+                lengths = lengths[first : first + count]
+                return lengths, frame.payload[start : start + sum(lengths)]
         raise LookupError(f"the journal has no record {record}")
 
     def _take(self, frame: Frame) -> None:
@@ -353,8 +353,13 @@ def records_of(frame: Frame) -> Iterator[r.Record]:
         if head[0] != _FAILED:
             yield decode(head)
             continue
-        place = frame.data_offset + sum(sum(before[1] or ()) for before in frame.heads[:position])
+        place = _place_of(frame, position)
         yield decode(head, frame.payload[place : place + sum(head[1] or ())])
+
+
+def _place_of(frame: Frame, position: int) -> int:
+    """Where the data of a frame's record begins in its payload."""
+    return frame.data_offset + sum(sum(head[1] or ()) for head in frame.heads[:position])
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """What targets print and log, as lines: of a tree at rest, or followed while it runs.
 
-Two sources are brought together. TREE/logs has stdout and stderr, and the messages of ``Target.log`` as they came; the journal has
-each attempt's messages once more with its end, on disk for certain. A message that has been shown from one is not shown from the
-other: an attempt's messages carry their times, and those not later than the last one shown were shown.
+Two sources are brought together. TREE/logs has stdout and stderr, and the messages of ``Target.log`` as they came; the journal
+has each attempt's messages once more with its end, on disk for certain. A message that has been shown from one is not shown from
+the other: an attempt's messages carry their times, and those not later than the last one shown were shown.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from ..master.logstore import LOG_STREAM, STDOUT
 from .history import History
 from .output import OutputReader, Piece
 from .presence import master_of
-from .schema import LogLine, State
-from .status import state_of
+from .schema import LogLine
 from .words import escape
 
 #: How often a followed run is looked at, in seconds.
@@ -77,8 +76,8 @@ class Logs:
     def batches(self) -> Iterator[Iterator[LogLine]]:
         """Lines as they come, batch by batch: a follower may flush its output after each."""
         while True:
+            goes_on = self._goes_on()
             self._history.poll()
-            goes_on = self._follow and self._is_running()
             yield self._new(final=not goes_on)
             if not goes_on:
                 return
@@ -87,8 +86,8 @@ class Logs:
     def raw(self) -> Iterator[bytes]:
         """The bytes of stdout and stderr as they were printed."""
         while True:
+            goes_on = self._goes_on()
             self._history.poll()
-            goes_on = self._follow and self._is_running()
             for piece in self._pieces(final=not goes_on):
                 if piece.chunk.stream != LOG_STREAM:
                     yield piece.chunk.data
@@ -97,8 +96,9 @@ class Logs:
             yield b""
             time.sleep(POLL_SECONDS)
 
-    def _is_running(self) -> bool:
-        return state_of(self._history, master_of(self._history.directory))[0] is State.RUNNING
+    def _goes_on(self) -> bool:
+        """Whether more may come: until the master lets go of the tree, for it writes the last output after the last record."""
+        return self._follow and master_of(self._history.directory) is not None
 
     def _new(self, *, final: bool) -> Iterator[LogLine]:
         for piece in self._pieces(final=final):

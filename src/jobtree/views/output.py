@@ -116,7 +116,7 @@ class OutputReader:
             self._files.close(descriptor)
 
     def _index(self, name: OutputName, segment_bytes: int) -> Index | None:
-        descriptor = self._files.open(f"{self._path}/{name.index}")
+        descriptor = self._files.open(f"{self._path}/{name.index_name}")
         try:
             return Index.read(self._files.read(descriptor, self._files.size(descriptor), 0), segment_bytes)
         finally:

@@ -13,8 +13,8 @@ from ..master.journal.holder import Holder, is_local
 def master_of(directory: Directory) -> Holder | None:
     """The master that holds the tree now, or None.
 
-    On this machine this is known from the process that claimed the last epoch, and from the kernel's list of locks. Elsewhere, and on
-    a network's file system, a very short lock of our own finds out whether the tree's is taken.
+    On this machine this is known from the process that claimed the last epoch, and from the kernel's list of locks. Elsewhere,
+    and on a network's file system, a very short lock of our own finds out whether the tree's is taken.
     """
     holder = directory.holder()
     if holder is None or holder.is_certainly_dead():

@@ -60,8 +60,8 @@ _LEFT = (Phase.HELD, Phase.READY, Phase.PROVISIONAL)
 class Progress:
     """Shows a run. ``update`` may be called as often as one likes, ``say`` at any time, ``close`` once at the end.
 
-    ``mode`` auto is rich on a terminal and plain elsewhere; none shows nothing but warnings. Output that fails (a closed pipe, a full
-    disk) ends the display and never the run.
+    ``mode`` auto is rich on a terminal and plain elsewhere; none shows nothing but warnings. Output that fails (a closed pipe, a
+    full disk) ends the display and never the run.
     """
 
     def __init__(
@@ -222,11 +222,12 @@ class _Rich:
 
 
 def _names_table(snapshot: Snapshot, room: int) -> Table:
-    """The names with most going on first."""
+    """The names in the order of their coming; where there is no room for all, those with most going on."""
     names = snapshot.names
     by_activity = sorted(names, key=lambda name: (-names[name][Phase.RUNNING], -sum(names[name][phase] for phase in _LEFT)))
+    shown = set(by_activity[:room])
     rows = []
-    for name in by_activity[:room]:
+    for name in filter(shown.__contains__, names):
         tally = names[name]
         left = sum(tally[phase] for phase in _LEFT)
         done = tally[Phase.DONE] + tally[Phase.WAITING]
@@ -236,7 +237,7 @@ def _names_table(snapshot: Snapshot, room: int) -> Table:
         rows.append([escape(name), _bar(share), f"{share:.0%}", *counts])
     if len(by_activity) > room:
         rows.append([f"and {plural(len(by_activity) - room, 'more name')}", "", "", "", "", "", ""])
-    return Table([*columns("<target", "<"), *columns("", "running", "to do", "done", "failed")], rows)
+    return Table(columns("<target", "<", "", "running", "to do", "done", "failed"), rows)
 
 
 def _or_dash(count: int) -> str:

@@ -25,8 +25,8 @@ class State(StrEnum):
 class Counts:
     """How many targets stand where.
 
-    ``provisional``: created by a running attempt that has not committed yet; ``held``: waiting for other targets; ``ready``: waiting
-    for a worker; ``waiting``: has run, and waits for its children; ``blocked``: waits for something that has failed.
+    ``provisional``: created by a running attempt that has not committed yet; ``held``: waiting for other targets; ``ready``:
+    waiting for a worker; ``waiting``: has run, and waits for its children; ``blocked``: waits for something that has failed.
     """
 
     provisional: int = 0
@@ -58,8 +58,8 @@ class NameCounts:
 class Failure:
     """One failed target, and its last attempt. ``worker`` is 0 and ``host`` empty where it never ran.
 
-    ``type`` is the exception's class, ``where`` the user's own frame (``file:line in function``), ``exit`` the exit status or minus
-    the signal's number, ``output`` the last lines that the target printed.
+    ``type`` is the exception's class, ``where`` the user's own frame (``file:line in function``), ``exit`` the exit status or
+    minus the signal's number, ``output`` the last lines that the target printed.
     """
 
     id: int
@@ -155,9 +155,9 @@ class Spread:
 class NameStats:
     """What the targets of one name took. ``count`` attempts have ended well, and the spreads are over these.
 
-    ``time`` is wall clock, ``cpu`` user and system with subprocesses, ``wait`` from being ready to beginning (the last time, where it
-    was tried again); ``memory`` the peak. ``failed`` counts attempts that failed, ``wasted`` their seconds, ``lost`` those that went
-    down with their worker.
+    ``time`` is wall clock, ``cpu`` user and system with subprocesses, ``wait`` from being ready to beginning (the last time,
+    where it was tried again); ``memory`` the peak. ``failed`` counts attempts that failed, ``wasted`` their seconds, ``lost``
+    those that went down with their worker.
     """
 
     name: str
@@ -176,8 +176,8 @@ class NameStats:
 class WorkerStats:
     """What the workers did. ``time`` is how long each was there, ``cpu`` and ``memory`` what its targets used.
 
-    ``wait`` is the part of its time for which its cpus had no target; ``targets`` how many each has ended; ``utilisation`` the share
-    of the workers' cpu-seconds in which a target ran.
+    ``wait`` is the part of its time for which its cpus had no target; ``targets`` how many each has ended; ``utilisation`` the
+    share of the workers' cpu-seconds in which a target ran.
     """
 
     count: int

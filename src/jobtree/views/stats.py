@@ -128,7 +128,8 @@ def lines(stats: Stats, names: Sequence[NameStats], *, human: bool, wide: bool =
     yield Table([Column("targets of a worker", True), *(Column(part, False) for part in FIELDS)], [["", *targets]])
     for one in (stats.targets, *names):
         yield ""
-        yield f"{escape(one.name)}{_ups_and_downs(one, human)}" if one is not stats.targets else f"Targets{_ups_and_downs(one, human)}"
+        title = "Targets" if one is stats.targets else escape(one.name)
+        yield f"{title}{_ups_and_downs(one, human)}"
         yield from _tables(one.count, one, human, wide)
 
 
@@ -141,7 +142,7 @@ def _ups_and_downs(one: NameStats, human: bool) -> str:
 
 def _tables(count: int, one: NameStats | WorkerStats, human: bool, wide: bool) -> Iterator[Table]:
     """The count, and under each category its five numbers; on a narrow screen the categories below each other."""
-    formats: dict[str, Callable[[float], str]] = {category: (duration if human else _seconds) for category in CATEGORIES}
+    formats: dict[str, Callable[[float], str]] = dict.fromkeys(CATEGORIES, duration if human else _seconds)
     formats["memory"] = size if human else _kibibytes
     cells = {name: [formats[name](getattr(getattr(one, name), part)) for part in FIELDS] for name in CATEGORIES}
     if wide:

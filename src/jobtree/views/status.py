@@ -33,7 +33,7 @@ def status_of(history: History, now: float | None = None) -> Status:
         tree=history.path,
         state=state,
         reason=reason,
-        script=str(about.get("script") or ""),
+        script=str((about.get("script") or [""])[0]),
         argv=tuple(str(word) for word in about.get("argv") or ()),
         epoch=history.tree.epoch,
         host=last.began.host if last else "",
@@ -129,7 +129,8 @@ def headline(status: Status) -> str:
     """One line that says it all."""
     counts = status.counts
     told = [f"{counts.done:,} of {plural(counts.total, 'target')} done"]
-    told += [f"{getattr(counts, phase):,} {phase}" for phase in ("running", "failed", "blocked", "cancelled") if getattr(counts, phase)]
+    others = [(getattr(counts, phase), phase) for phase in ("running", "failed", "blocked", "cancelled")]
+    told += [f"{count:,} {phase}" for count, phase in others if count]
     told += [plural(status.retries, "retry", "retries")] if status.retries else []
     told += [f"{plural(status.lost, 'attempt')} lost with a worker"] if status.lost else []
     where = f", master pid {status.pid} on {escape(status.host)}" if status.state is State.RUNNING else ""
@@ -140,12 +141,12 @@ def names_table(status: Status) -> Table:
     """One row a name; states in which nothing stands are left out."""
     shown = [phase for phase in SOMETIMES if getattr(status.counts, phase)]
     phases = [*ALWAYS, *shown]
-    retries = ["retries"] if status.retries else []
-    rows = [
-        [escape(name.name), *(_number(getattr(name.counts, phase)) for phase in phases), *([_number(name.retries)] if retries else [])]
-        for name in status.names
-    ]
-    return Table([*columns("<name"), *columns(*phases, *retries)], rows)
+    rows = [[escape(name.name), *(_number(getattr(name.counts, phase)) for phase in phases)] for name in status.names]
+    if status.retries:
+        phases.append("retries")
+        for row, name in zip(rows, status.names, strict=True):
+            row.append(_number(name.retries))
+    return Table(columns("<name", *phases), rows)
 
 
 def workers_table(status: Status) -> Table:
@@ -157,7 +158,7 @@ def workers_table(status: Status) -> Table:
         ]
         for worker in status.workers
     ]  # fmt: skip
-    return Table([*columns("<worker"), *columns("cpus", "memory", "holding", "ended", "since")], rows)
+    return Table(columns("<worker", "cpus", "memory", "holding", "ended", "since"), rows)
 
 
 def _block_line(block: BlockView) -> str:

@@ -1,10 +1,11 @@
 """Attributes what a runner's processes write to stdout and stderr to the attempts that wrote it, as it comes.
 
-The runner's two descriptors are pipes, and the supervisor always reads them, so user code never blocks on its output. Where one
-attempt's output ends, the runner writes a *marker*, a secret that nobody can print by chance and the attempt's numbers, into the
-same pipes; it does so only for attempts that may have printed. What comes before a marker is that attempt's. What no marker has
-followed yet belongs to the attempt that runs while it is read, if the same one ran before and after the reading. What is printed
-while nothing runs (by a daemon that a target has left behind) is nobody's, and dropped.
+The runner's two descriptors are pipes, and the supervisor always reads them, so user code never blocks on
+its output. Where one attempt's output ends, the runner writes a *marker*, a secret that nobody can print by
+chance and the attempt's numbers, into the same pipes; it does so only for attempts that may have printed.
+What comes before a marker is that attempt's. What no marker has followed yet belongs to the attempt that
+runs while it is read, if the same one ran before and after the reading. What is printed while nothing runs
+(by a daemon that a target has left behind) is nobody's, and dropped.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from jobtree.ids import Attempt
+
 from .events import Printed
 
 SECRET_BYTES = 16
@@ -78,7 +80,7 @@ class Capture:
         return (printed + log.rest(at), log.tail()) if log is not None else (printed, "")
 
     def drain(self, attempt: Attempt | None, at: float) -> list[Printed]:
-        """All that is left in the pipes of a dead runner; what no marker follows is `attempt`'s, which it was running."""
+        """All that is left in a dead runner's pipes; what no marker follows is `attempt`'s, the last one."""
         printed: list[Printed] = []
         for number, stream in self._streams.items():
             more = True
@@ -145,7 +147,7 @@ class _Stream:
             yield attempt, data
 
     def loose(self, last: bool = False) -> bytes:
-        """What lies behind the last marker, but for what may be the first half of another one; all of it if nothing more comes."""
+        """What lies behind the last marker, but for what may be half of another one; all of it if `last`."""
         size = len(self.buffer) if last else len(self.buffer) - self._half_marker()
         data = bytes(self.buffer[:size])
         del self.buffer[:size]

@@ -1,8 +1,9 @@
-"""What a supervisor and a runner say to each other, and in what bytes: tasks, reports, and the page that tells what runs now.
+"""What a supervisor and a runner say to each other, in what bytes: tasks, reports, and what runs now.
 
-*Tasks* are datagrams of a socket pair, one each; the supervisor keeps both ends and can take back what is still unread. A task too
-large for a datagram lies in a file which the datagram names. *Reports* come back through a pipe, framed: the lengths of a msgpack
-head and of the data behind it. The *page* is memory that both have mapped; it names the attempt that runs, at no system call.
+*Tasks* are datagrams of a socket pair, one each; the supervisor keeps both ends and can take back what is
+still unread. A task too large for a datagram lies in a file which the datagram names. *Reports* come back
+through a pipe, framed: the lengths of a msgpack head and of the data behind it. The *page* is memory that
+both have mapped; it names the attempt that runs, at no system call.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import msgpack
 
 from jobtree.ids import Attempt
+
 from .effects import Task
 
 #: Kinds of reports, the first field of their heads.
@@ -45,8 +47,8 @@ def pack_task(task: Task) -> bytes:
     """A task as the datagram that brings it to the runner."""
     packed: bytes = msgpack.packb(
         (
-            task.attempt.epoch, task.attempt.number, task.target, task.ordinal, task.form, task.temp, task.payload,
-            task.blob, task.values, task.ready,
+            *task.attempt, task.target, task.ordinal, task.form, task.temp, task.payload, task.blob,
+            task.values, task.ready,
         )
     )  # fmt: skip
     return packed
@@ -109,6 +111,6 @@ def show(page: mmap, epoch: int, number: int, started: float) -> None:
 
 
 def shown(page: mmap) -> tuple[Attempt | None, float]:
-    """What runs now and since when (unix time), as the runner says; caught in the middle of a change it may be nonsense."""
+    """What runs now and since when (unix time), as the runner says; nonsense if caught in a change."""
     epoch, number, started = _PAGE.unpack_from(page, 0)
     return (Attempt(epoch, number) if number else None), started

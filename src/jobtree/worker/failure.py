@@ -12,6 +12,7 @@ from typing import Any
 from jobtree.errors import Cause, CommandFailed, Unpicklable, UsageError
 from jobtree.protocol import payload
 from jobtree.protocol.tracebacks import skip_ours
+from jobtree.resources import exception_name
 
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
@@ -36,13 +37,13 @@ def failure_of(error: BaseException, stage: Stage, import_error: str) -> tuple[s
         "exit": error.status if isinstance(error, CommandFailed) else None,
         "output": "",  # the supervisor has it
         "type": _class_name(type(error)),
-        "types": [kind.__name__ for kind in type(error).__mro__ if kind is not object],
+        "types": [exception_name(kind) for kind in type(error).__mro__ if issubclass(kind, BaseException)],
         "where": where(error),
     }
 
 
 def where(error: BaseException) -> str:
-    """The user's own frame that is nearest to the error, as `file.py:12 in function`; empty if there is none."""
+    """The user's own frame that is nearest to the error, as `file.py:12 in function`; empty if none is."""
     frames = traceback.extract_tb(skip_ours(error.__traceback__))
     for frame in reversed(frames):
         if not frame.filename.startswith(_PACKAGE):

@@ -1,4 +1,4 @@
-"""The supervisor's side of one runner: what it was given, what it says, what it prints, and what is left when it dies."""
+"""The supervisor's side of one runner: what it was given, says, prints, and leaves when it dies."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from jobtree.protocol.messages import (
     ROW_SYSTEM,
     ROW_USER,
 )
+
 from . import channel
 from .capture import SECRET_BYTES, Capture
 from .effects import Task
@@ -44,7 +45,7 @@ _SHORT_READ_BYTES = 1 << 16
 
 @dataclass(slots=True)
 class Dying:
-    """How a runner died: the wait status and what it cost; and if we ended it, why, and on account of which attempt."""
+    """How a runner died: the wait status, what it cost, and if we ended it, why and for which attempt."""
 
     status: int
     user: float = 0.0
@@ -234,7 +235,7 @@ class Keeper:
         return attempt if attempt in self._given else next(iter(self._given), None)
 
     def look(self, now: float) -> Begun | None:
-        """Take note of the attempt that runs; it is told of once it has run for some time. `now` is the unix time."""
+        """Take note of what runs; it is told of once it has run for some time. `now` is the unix time."""
         attempt, started = channel.shown(self._page)
         if attempt is None or attempt not in self._given:
             return None
@@ -257,7 +258,9 @@ class Keeper:
     @property
     def underway(self) -> Underway | None:
         """What is known of the attempt that runs, if it has run long enough to be known."""
-        return self._underway if self._underway is not None and self._underway.attempt in self._given else None
+        return (
+            self._underway if self._underway is not None and self._underway.attempt in self._given else None
+        )
 
     def memory_limit(self, attempt: Attempt) -> int | None:
         """What an attempt may hold, in bytes."""
@@ -296,20 +299,27 @@ class Keeper:
         return events
 
     def _is_bystander(self, attempt: Attempt, death: Dying) -> bool:
-        """Whether it was another attempt that had to die, which ended meanwhile, and this one left no trace yet."""
+        """Whether another attempt had to die, which ended meanwhile, and this one left no trace yet."""
         if death.doomed is None or death.doomed == attempt:
             return False
         underway = self._underway
-        return underway is None or underway.attempt != attempt or not (underway.announced or underway.heard_of)
+        return (
+            underway is None or underway.attempt != attempt or not (underway.announced or underway.heard_of)
+        )
 
     def _last_row(self, attempt: Attempt, death: Dying, tail: str, at: float) -> list[Any]:
         _, started = channel.shown(self._page)
         underway = self._noticed(attempt, started if 0 < started <= at else at)
         cause, message = death.cause, death.message
         if death.doomed is not None and death.doomed != attempt:
-            cause, message = str(Cause.WORKER_LOST), "its runner was killed on account of the attempt before it"
+            cause, message = (
+                str(Cause.WORKER_LOST),
+                "its runner was killed on account of the attempt before it",
+            )
         spent = (max(0.0, death.user - self._spent[0]), max(0.0, death.system - self._spent[1]))
-        return underway.row(death_of(death.status, self._host, tail, (cause, message) if cause else None), spent, at)
+        return underway.row(
+            death_of(death.status, self._host, tail, (cause, message) if cause else None), spent, at
+        )
 
 
 def _take_peak(row: list[Any], peak_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""Looks at how much memory the runners hold, so that a row can tell, and an attempt that takes too much is found."""
+"""Looks at how much memory the runners hold: for the rows, and to find who takes too much."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jobtree.ids import Attempt
 from .keeper import Keeper
 from .reaper import Process, below, descendants, processes
 
-#: Attempts are looked at when they have run for this long; of shorter ones the runner's own high-water mark must do.
+#: Attempts are looked at when they have run for this long; for others the runner's high-water mark must do.
 SAMPLED_SECONDS = 0.1
 #: Subprocesses are looked for this often: that means reading all of /proc.
 TREES_SECONDS = 1.0

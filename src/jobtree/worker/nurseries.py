@@ -27,7 +27,12 @@ FORK_FAILED = 13  # [runner, why]
 #: Where a nursery in a fresh interpreter finds its end of the link.
 NURSERY_DESCRIPTOR = 3
 # The way to this very package, without a variable that user code would see.
-_START = "import sys; sys.path[:] = [*filter(None, sys.path), sys.argv.pop()]; from jobtree.worker.nursery import main; main()"
+_START = """\
+import sys
+sys.path[:] = [*filter(None, sys.path), sys.argv.pop()]
+from jobtree.worker.nursery import main
+main()
+"""
 
 #: How many descriptors come with each FORK.
 RUNNER_DESCRIPTORS = 6
@@ -47,7 +52,7 @@ class Link:
         self._out: deque[tuple[bytes, Sequence[int]]] = deque()
 
     def send(self, message: Sequence[Any], descriptors: Sequence[int] = ()) -> None:
-        """Send, or keep until `flush`, if the socket is full; the descriptors are closed when they have been sent."""
+        """Send, or keep until `flush` if the socket is full; descriptors are closed when they are sent."""
         packed = msgpack.packb(message)
         self._out.append((_LENGTH.pack(len(packed)) + packed, descriptors))
         self.flush()
@@ -70,7 +75,7 @@ class Link:
         return True
 
     def receive(self) -> Iterator[list[Any]]:
-        """Read what is there (waits for it if the socket is a blocking one); yields the messages that are complete."""
+        """Read what is there (waits for it if the socket blocks); yields the messages that are complete."""
         try:
             data, descriptors, _, _ = socket.recv_fds(self.socket, _READ_BYTES, 64, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
@@ -136,7 +141,7 @@ class Nursery:
     def end(self) -> int:
         """Make sure that the process has ended, close the link, and tell the wait status."""
         if not self.has_ended():
-            # Its end of the link is closed, so it is ending, or of no use (the script has closed all descriptors).
+            # Its end of the link is closed: it is ending, or of no use (the script has closed everything).
             os.kill(self.pid, signal.SIGKILL)
             self.status = os.waitpid(self.pid, 0)[1]
         self.link.close()
@@ -154,7 +159,14 @@ def start_nursery() -> Nursery:
             [sys.executable, "-c", _START, str(Path(__file__).resolve().parents[2])],
             os.environ,
             file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), NURSERY_DESCRIPTOR)],
-            setsigdef=[signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGCHLD],
+            setsigdef=[
+                signal.SIGTERM,
+                signal.SIGINT,
+                signal.SIGUSR1,
+                signal.SIGUSR2,
+                signal.SIGHUP,
+                signal.SIGCHLD,
+            ],
         )
     return Nursery(pid, ours)
 
@@ -162,7 +174,7 @@ def start_nursery() -> Nursery:
 def fork_first_nursery() -> Nursery:
     """Fork the first nursery from this process, which must be young: without threads, sockets or keys.
 
-    It saves the start of an interpreter. The child imports what runners need while its parent goes on starting.
+    It saves the start of an interpreter; the child imports what runners need while its parent goes on.
     """
     ours, theirs = socket.socketpair()
     sys.stdout.flush()

@@ -14,6 +14,7 @@ from typing import Any
 
 from jobtree import _context
 from jobtree.protocol.tracebacks import text_of
+
 from . import nurseries, reaper, runner, scratch, traces
 from .failure import describe_import_error
 from .settings import Settings
@@ -33,7 +34,7 @@ def main() -> None:
 
 
 def serve(end: socket.socket) -> int:
-    """Be a nursery until the supervisor says so, or dies; returns the exit status. In a runner it never returns."""
+    """Be a nursery until the supervisor says so, or dies; returns the exit status (in a runner: never)."""
     end.set_inheritable(False)
     _close_others(end.fileno())
     reaper.become_subreaper()
@@ -120,7 +121,7 @@ class _Nursery:
             os.close(self._wake)
             os.close(self._woken)
             status = runner.run(settings, self._import_error, secret, descriptors)
-        except BaseException:  # noqa: BLE001  # our own bug: said where the target's output goes, and never a second nursery
+        except BaseException:  # noqa: BLE001  # said where the target's output goes; never a second nursery
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(status)
@@ -150,12 +151,14 @@ class _Nursery:
             before = signal.signal(number, _nothing)
             if before is not _nothing:
                 first = number not in self._handlers
-                self._handlers[number] = _PYTHONS.get(number, signal.SIG_DFL) if first or before is None else before
+                self._handlers[number] = (
+                    _PYTHONS.get(number, signal.SIG_DFL) if first or before is None else before
+                )
         signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
 
 
 def enter(settings: Settings) -> str:
-    """Put the settings into effect; returns why that failed, or nothing: the rows of the targets will tell."""
+    """Put the settings into effect; returns why that failed, if so: the rows of the targets will tell."""
     try:
         settings.enter()
     except BaseException as error:  # noqa: BLE001  # a script may raise anything, SystemExit too

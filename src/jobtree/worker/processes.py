@@ -16,6 +16,7 @@ from typing import Any
 from jobtree.errors import Cause
 from jobtree.ids import Attempt
 from jobtree.protocol.messages import ROW_EPOCH, ROW_NUMBER
+
 from . import nurseries, reaper
 from .effects import Discard, Give, GiveCode, Kill, Launch, Prepare, Retire, TakeBack
 from .events import Event, NurseryFailed, RunnerDied, RunnerStarted
@@ -38,8 +39,8 @@ _Handler = Callable[[float], list[Event]]
 class Processes:
     """All processes of one worker.
 
-    `tree` is the run's directory, `scratch_dir` the node's for temporary files (None: TMPDIR), `first` the nursery that was
-    forked before this process had threads. `clock` is the one of `events(now)` and `deadline`.
+    `tree` is the run's directory, `scratch_dir` the node's for temporary files (None: TMPDIR), `first` the
+    nursery that was forked before this process had threads. `clock` is that of `events(now)` and `deadline`.
     """
 
     def __init__(
@@ -83,7 +84,9 @@ class Processes:
         times += [at for at in (self._next_look, self._next_reap) if at is not None]
         return min(times, default=None)
 
-    def perform(self, effect: Prepare | Discard | Launch | Give | TakeBack | GiveCode | Kill | Retire) -> None:
+    def perform(
+        self, effect: Prepare | Discard | Launch | Give | TakeBack | GiveCode | Kill | Retire
+    ) -> None:
         """Grant one effect."""
         match effect:
             case Give(runner, tasks):
@@ -114,7 +117,7 @@ class Processes:
         """Everything that has happened since the last call."""
         at = time.time()
         ready = [descriptor for descriptor, _ in self._epoll.poll(0)]
-        # Who has begun, what was printed, what was reported: each may need the one before. Who died comes last.
+        # Who has begun, what was printed, what was reported: each may need the one before. Deaths come last.
         for descriptor in sorted(ready, key=lambda descriptor: self._handlers[descriptor][0]):
             if descriptor in self._handlers:  # else one of those before was its end
                 self._news += self._handlers[descriptor][1](at)
@@ -129,7 +132,10 @@ class Processes:
         return news
 
     def close(self, grace: float = 5.0) -> None:
-        """End everything: SIGTERM, `grace` seconds later SIGKILL, until no process is left; then remove the scratch directory."""
+        """End everything: SIGTERM, `grace` seconds later SIGKILL, until no process is left.
+
+        The scratch directory goes too.
+        """
         # Not asked to leave, because one that imports a script hears nothing; its children become ours.
         first = [self._first] if self._first is not None else []
         reaper.send(signal.SIGKILL, (nursery.pid for nursery in [*first, *self._nurseries.values()]))

@@ -1,4 +1,4 @@
-"""Finds and ends processes: whatever a target has started, however far it has gone from its parent, is found through /proc."""
+"""Finds and ends processes: what a target has started is found through /proc, however far it has gone."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 #: Between two looks at what is still alive.
 _PAUSE_SECONDS = 0.01
-#: A process that SIGKILL has not ended by then hangs in the kernel (a dead file server): nobody can wait for it.
+#: What SIGKILL has not ended by then hangs in the kernel (a dead file server): nobody can wait for it.
 _UNKILLABLE_SECONDS = 30.0
 
 
 class Process(NamedTuple):
-    """One process as /proc showed it; `start` (ticks since boot) tells it from a later one with the same pid."""
+    """One process as /proc showed it; `start` (ticks since boot) tells it from one with the pid later."""
 
     pid: int
     parent: int
@@ -45,9 +45,10 @@ def descendants(pid: int) -> list[int]:
 
 
 def kill_descendants(grace: float = 0.0, spare: Collection[int] = ()) -> bool:
-    """End all descendants of this process but `spare` and those below: SIGTERM, after `grace` seconds SIGKILL, until none is left.
+    """End all descendants of this process but `spare` and those below, until none is left.
 
-    Reaps what becomes this process's child meanwhile. False if something is left that not even SIGKILL can end.
+    SIGTERM comes first, SIGKILL `grace` seconds later. Reaps what becomes this process's child meanwhile.
+    False if something is left that not even SIGKILL can end.
     """
     begun = time.monotonic()
     told: set[int] = set()
@@ -112,7 +113,7 @@ def look(pid: int) -> Process | None:
 
 
 def below(roots: Collection[int], snapshot: dict[int, Process], spare: Collection[int] = ()) -> list[Process]:
-    """All descendants of `roots` in `snapshot`, parents first; `spare` and what is below them are left out."""
+    """All descendants of `roots` in `snapshot`, parents first, without `spare` and what is below them."""
     children: dict[int, list[Process]] = {}
     for process in snapshot.values():
         children.setdefault(process.parent, []).append(process)
@@ -130,7 +131,7 @@ def below(roots: Collection[int], snapshot: dict[int, Process], spare: Collectio
 class Prey:
     """A process and all that belongs to it, hunted until nothing of it is left.
 
-    Who has once been seen belongs to it for good: a child whose parent has died is nobody's descendant any more.
+    Who has been seen belongs to it for good: a child whose parent has died is nobody's descendant any more.
     """
 
     def __init__(self, pid: int) -> None:
@@ -138,7 +139,7 @@ class Prey:
         self._seen: dict[int, int] = {}  # pid -> start
 
     def look(self, snapshot: dict[int, Process], alive: bool) -> list[int]:
-        """The pids, in this snapshot, of all that belong to the process, which is `alive` or not; zombies don't count."""
+        """The pids of all that belong to the process, which is `alive` or not; zombies don't count."""
         roots = {pid for pid, start in self._seen.items() if pid in snapshot and snapshot[pid].start == start}
         roots.update(process.pid for process in snapshot.values() if process.session == self.pid)
         if alive and self.pid in snapshot:

@@ -1,4 +1,4 @@
-"""A runner: the child process that loads targets and runs them, one at a time, and reports what comes of it."""
+"""A runner: the child process that loads targets, runs them one at a time, and reports what comes of it."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ from jobtree.protocol.messages import (
     VALUE_INLINE,
 )
 from jobtree.protocol.tracebacks import text_of
+
 from . import channel
 from .effects import Task
 from .failure import Stage, failure_of
@@ -41,6 +42,9 @@ from .surroundings import Attendance, Voice
 from .traces import HIGH_DESCRIPTOR, LASTING_SECONDS, Traces
 
 _KIB = 1024
+
+#: Cause, children, flags, result, the promises in it, failure: as a row has them; and the data.
+_Outcome = tuple[str, int, int, Any, list[int] | None, dict[str, Any] | None, bytes]
 
 
 def run(settings: Settings, import_error: str, secret: bytes, descriptors: Sequence[int]) -> int:
@@ -66,7 +70,13 @@ def run(settings: Settings, import_error: str, secret: bytes, descriptors: Seque
 
 class _Runner:
     def __init__(
-        self, settings: Settings, import_error: str, tasks: socket.socket, page: mmap, traces: Traces, voice: Voice
+        self,
+        settings: Settings,
+        import_error: str,
+        tasks: socket.socket,
+        page: mmap,
+        traces: Traces,
+        voice: Voice,
     ) -> None:
         self._settings = settings
         self._tree = Path(settings.tree)
@@ -95,17 +105,30 @@ class _Runner:
 
     def _run(self, task: Task) -> None:
         """One attempt, from its task to its row."""
-        started = time.time()
+        started, begun = time.time(), time.monotonic()
         channel.show(self._page, *task.attempt, started)
-        begun = time.monotonic()
-        cpus, time_limit = task.form[1], task.form[4]
-        if cpus != self._cpus:
-            self._traces.set_threads(cpus)
-            self._cpus = cpus
-        around = self._around = Attendance(
-            task, self._settings, self._voice, None if time_limit is None else begun + time_limit
-        )
-        cause, created, failure, flags = "", 0, None, 0
+        if task.form[1] != self._cpus:
+            self._cpus = task.form[1]
+            self._traces.set_threads(task.form[1])
+        limit = task.form[4]
+        around = Attendance(task, self._settings, self._voice, None if limit is None else begun + limit)
+        self._around = around
+        cause, created, flags, result, embeds, failure, data = self._attempt(task, around)
+        if self._forked:
+            self._leave_fork(cause)
+        around.leave()
+        wall = time.monotonic() - begun
+        marked = self._traces.settle(task.attempt, wall)
+        user, system, memory, high_water = self._measure(wall)
+        row = (
+            *task.attempt, cause, created, flags | high_water, result, embeds, started, wall, user, system,
+            memory, around.messages(), failure,
+        )  # fmt: skip
+        channel.show(self._page, 0, 0, 0.0)
+        self._voice.say((channel.ENDED, marked, row), data)
+
+    def _attempt(self, task: Task, around: Attendance) -> _Outcome:
+        """Load and run the target."""
         stage = Stage.LOADING
         try:
             target = self._load(task)
@@ -115,32 +138,17 @@ class _Runner:
                 returned = target.run()
                 stage = Stage.FINISHING
                 result, embeds, data = self._finish(recorder, returned, around)
-            created = recorder.children
-            if recorder.has_follow_on:
-                flags = FLAG_FOLLOW_ON
-        except BaseException as error:  # noqa: BLE001  # every escape is a failure of the target, SystemExit too
-            cause, failure, result, embeds, data = self._fail(error, stage, around)
-        if self._forked:
-            self._leave_fork(cause)
-        around.leave()
-        wall = time.monotonic() - begun
-        marked = self._traces.settle(task.attempt, wall)
-        if around.used_temp:
-            flags |= FLAG_TEMP
-        user, system, memory, high_water = self._measure(wall)
-        row = (
-            *task.attempt, cause, created, flags | high_water, result, embeds, started, wall, user, system, memory,
-            around.messages(), failure,
-        )  # fmt: skip
-        channel.show(self._page, 0, 0, 0.0)
-        self._voice.say((channel.ENDED, marked, row), data)
+        except BaseException as error:  # noqa: BLE001  # every escape is a failure, SystemExit too
+            return self._failed(error, stage, around)
+        flags = (FLAG_FOLLOW_ON if recorder.has_follow_on else 0) | (FLAG_TEMP if around.used_temp else 0)
+        return "", recorder.children, flags, result, embeds, None, data
 
     def _load(self, task: Task) -> Any:
         data = task.payload
         if task.blob is not None:
             size, sha, epoch, number, n = task.blob
             data = blobs.read_blob(blobs.blob_path(self._tree, epoch, number, n), blobs.BlobName(size, sha))
-        values = {PromiseKey(*value[:3]): self._value(*value[3:]) for value in task.values} if task.values else None
+        values = {PromiseKey(*value[:3]): self._value(*value[3:]) for value in task.values}
         return payload.loads(data, values, self._voice.code)
 
     def _value(self, kind: int, argument: Any, data: bytes) -> object:
@@ -155,7 +163,9 @@ class _Runner:
             return Failure(message=argument) if isinstance(argument, str) else Failure(*argument)
         return Cancelled(argument or "") if kind == VALUE_CANCELLED else None
 
-    def _finish(self, recorder: Recorder, returned: object, around: Attendance) -> tuple[Any, list[int] | None, bytes]:
+    def _finish(
+        self, recorder: Recorder, returned: object, around: Attendance
+    ) -> tuple[Any, list[int] | None, bytes]:
         """The result as the row has it, when everything that was created has been sent."""
         result = recorder.finish(returned)
         if around.failed is not None:
@@ -169,17 +179,15 @@ class _Runner:
         stowed, data = self._stow(around.task.attempt, result.data)
         return stowed, ranges(result.takes) or None, data
 
-    def _fail(
-        self, error: BaseException, stage: Stage, around: Attendance
-    ) -> tuple[str, dict[str, Any] | None, Any, None, bytes]:
+    def _failed(self, error: BaseException, stage: Stage, around: Attendance) -> _Outcome:
         """The user sees the traceback among the output; the row has it pickled."""
         cause, failure = failure_of(error, stage, self._import_error)
-        print(text_of(error), file=self._traces.stderr, end="", flush=True)
+        self._traces.complain(text_of(error))
         try:
             result, data = self._stow(around.task.attempt, payload.dump_exception(error))
         except StorageFailed:
             result, data = None, b""  # the words must do
-        return cause, failure, result, None, data
+        return cause, 0, FLAG_TEMP if around.used_temp else 0, result, None, failure, data
 
     def _stow(self, attempt: Attempt, data: bytes) -> tuple[Any, bytes]:
         """A payload as a row names it: itself, or a blob."""
@@ -207,7 +215,7 @@ class _Runner:
             self._around.forked = True
 
     def _leave_fork(self, cause: str) -> None:
-        """User code has forked, and let the child return into ours: it must not run the parent's next target."""
+        """User code has forked and let the child return into ours: it must not run the next target."""
         self._traces.flush()
         os._exit(1 if cause else 0)
 

@@ -1,4 +1,4 @@
-"""The worker's private directory on its node, and the temporary directories of the attempts that run there."""
+"""The worker's private directory on its node, and the temporary directories of its attempts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from jobtree.ids import Attempt
 from jobtree.protocol.references import ALIAS
 
-#: A process that `multiprocessing` spawns has the user's script as `__mp_main__`; what it unpickles names it ALIAS.
+#: What `multiprocessing` spawns has the user's script as `__mp_main__`; what it unpickles names it ALIAS.
 SPAWNED = f"""import sys
 
 if "__mp_main__" not in sys.modules:
@@ -25,8 +25,9 @@ sys.modules["{ALIAS}"] = sys.modules["__mp_main__"]
 class Scratch:
     """A directory of one worker, 0700, in the scratch directory or the node's TMPDIR; gone with the worker.
 
-    `codes/` holds the code blobs that came with the wire, `tasks/` what is too large for a socket, `local/` one directory
-    for each attempt that has asked for one, `modules/` what `multiprocessing` needs (see `SPAWNED`). A killed worker's directory is removed by the next one that is made beside it.
+    `codes/` holds the code blobs that came with the wire, `tasks/` what is too large for a socket, `local/`
+    one directory for each attempt that has asked for one, `modules/` what `multiprocessing` needs (see
+    `SPAWNED`). A killed worker's directory is removed by the next one that is made beside it.
     """
 
     def __init__(self, parent: str | os.PathLike[str] | None = None) -> None:
@@ -80,7 +81,7 @@ def make_global(tree: str, temp: str) -> Path:
 
 
 def remove(path: str) -> None:
-    """Remove a directory with all that is in it, also where the user has taken rights away; what can't be removed is left."""
+    """Remove a directory with all in it, also where rights were taken away; what can't be removed is left."""
     if os.path.lexists(path):
         shutil.rmtree(path, ignore_errors=True)
     if os.path.lexists(path):

@@ -1,4 +1,4 @@
-"""What all targets of an epoch find around them: environment, directories, the script; put into effect by the nursery."""
+"""What all targets of an epoch find around them: environment, directories, the script."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from typing import Any
 
 from jobtree.protocol import references
 
-#: Variables that name the host or the batch job: a target finds those of its own node, not those of the master's.
+#: Variables that name the host or the batch job: a target finds those of its own node, not the master's.
 HOST_VARIABLES = frozenset(
-    "HOSTNAME HOSTTYPE HOST TMPDIR TMP TEMP TEMPDIR XDG_RUNTIME_DIR XDG_SESSION_ID "
-    "CUDA_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES GPU_DEVICE_ORDINAL "
-    "JOB_ID JOB_NAME JOB_SCRIPT QUEUE REQUEST REQNAME RESTARTED ENVIRONMENT ARC NHOSTS NSLOTS NQUEUES PE PE_HOSTFILE".split()
+    """
+    HOSTNAME HOSTTYPE HOST TMPDIR TMP TEMP TEMPDIR XDG_RUNTIME_DIR XDG_SESSION_ID
+    CUDA_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES GPU_DEVICE_ORDINAL
+    JOB_ID JOB_NAME JOB_SCRIPT QUEUE REQUEST REQNAME RESTARTED ENVIRONMENT ARC
+    NHOSTS NSLOTS NQUEUES PE PE_HOSTFILE
+    """.split()  # noqa: SIM905  # a list to be read
 )
 HOST_PREFIXES = ("SLURM_", "SLURMD_", "SBATCH_", "SGE_", "LSB_", "LSF_", "LS_", "PBS_", "PMI_", "PMIX_")
 
@@ -36,7 +39,7 @@ class Settings:
 
     @classmethod
     def of(cls, given: dict[str, Any], tree: str, scratch: str) -> Settings:
-        """Read the map of the settings; `script` is a path, or `[path, module]` if it was run with `python -m`."""
+        """Read the map of the settings; `script` is a path, or `[path, module]` if run with `python -m`."""
         script = given.get("script")
         if isinstance(script, str):
             script = [script]

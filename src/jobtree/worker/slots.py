@@ -94,7 +94,7 @@ class Slots:
     def _runner_for(self, task: Task, effects: list[Effect]) -> Runner | None:
         """A runner that can begin ``task`` now or soon; a new one is launched if there is room for it."""
         _, cpus, memory, gpus, _, _ = task.form
-        if cpus <= self.free_cpus + 1e-9 and memory <= self.free_memory and gpus <= self.free_gpus + 1e-9:
+        if self._fits(cpus, memory, gpus):
             if self._idle:
                 _, runner = self._idle.popitem()
                 return runner
@@ -110,6 +110,9 @@ class Slots:
                 if best is None or len(runner.tasks) < len(best.tasks):
                     best = runner
         return best
+
+    def _fits(self, cpus: float, memory: int, gpus: float) -> bool:
+        return cpus <= self.free_cpus + 1e-9 and memory <= self.free_memory and gpus <= self.free_gpus + 1e-9
 
     def _has_room_ahead(self, runner: Runner) -> bool:
         return not (runner.taking_back or runner.dying or runner.isolated or runner.epoch != self.epoch)
@@ -217,10 +220,10 @@ class Slots:
         self.queue.extendleft(reversed(tasks))
 
     def _balance(self) -> list[Effect]:
-        """Somebody is idle while somebody else has tasks waiting: take half of them back (all, and the rest is given again)."""
+        """Somebody is idle, and there is room, while somebody else has tasks waiting: take them back, and give them again."""
         effects: list[Effect] = []
         for runner in self.runners.values():
-            if len(runner.tasks) > 1 and not runner.dying:
+            if len(runner.tasks) > 1 and not runner.dying and self._fits(runner.cpus, runner.memory, runner.gpus):
                 effects += self.take_back(runner)
         return effects
 

@@ -80,6 +80,7 @@ class _Outbox:
     ended: list[Held] = field(default_factory=list)
     started: list[list[Any]] = field(default_factory=list)
     returned: list[list[int]] = field(default_factory=list)
+    drains: bool = False  # the master is to know that nothing new is begun here
 
 
 class WorkerState:
@@ -320,6 +321,7 @@ class WorkerState:
             return
         self.leaving = reason
         self.slots.closed = True
+        self._out.drains = True
         waiting = [held.attempt for held in self.holdings if held.begun is None]
         self._recall(waiting)
 
@@ -362,6 +364,8 @@ class WorkerState:
                         task.values.append([*value, content])
                 self.holdings.add(task)
                 self.slots.add(task)
+        if self.leaving:
+            self._recall([task.attempt for task in self.slots.queue])
 
     def _fill(self) -> None:
         effects = self.slots.fill()
@@ -550,8 +554,8 @@ class WorkerState:
         self._flush_codes()
         self._flush_pieces(out.pieces)
         self._flush_ended(out.ended)
-        if out.returned:
-            self._transmit(Type.RETURNED, [out.returned])
+        if out.returned or out.drains:
+            self._transmit(Type.RETURNED, [out.returned, bool(self.leaving)])
 
     def _is_running(self, attempt: Attempt) -> bool:
         held = self.holdings.get(attempt)

@@ -14,12 +14,13 @@ from jobtree.errors import StorageFailed, UsageError
 from jobtree.ids import FOLLOW_ON
 from jobtree.protocol import blobs
 from jobtree.protocol.messages import INLINE_LIMIT
+
 from . import channel, scratch
 from .effects import Task
 from .settings import Settings
 from .underway import Messages
 
-#: A piece of created targets is sent when it has this many bytes, or targets, or is as old as this when one more comes.
+#: A piece of created targets is sent when it has so many bytes, or targets, or is so old when one more comes.
 #: (Nothing waits for children while their creator runs, so an older piece may also wait for its end.)
 PIECE_BYTES = 256 * 1024
 PIECE_TARGETS = 1000
@@ -27,7 +28,7 @@ PIECE_SECONDS = 0.05
 
 
 class Voice:
-    """How a runner speaks to the supervisor: reports go out, names of code blobs that have arrived come in."""
+    """How a runner speaks to the supervisor: reports go out, names of arrived code blobs come in."""
 
     def __init__(self, settings: Settings, reports: int, answers: int) -> None:
         self._settings = settings
@@ -48,7 +49,7 @@ class Voice:
                 sent += os.write(self._reports, memoryview(frame)[sent:])
 
     def tell_codes(self, codes: Mapping[str, bytes]) -> list[str]:
-        """Make code blobs known, each once; returns the names of those that are not in the tree themselves."""
+        """Make code blobs known, each once; returns the names of those that the journal has to keep."""
         for sha, data in codes.items():
             if sha not in self._told:
                 self._told.add(sha)

@@ -1,9 +1,10 @@
-"""Knows, in a runner, whether user code may have printed, or changed the process, at next to no cost where it has not.
+"""Knows, in a runner, whether user code may have printed or changed the process, at next to no cost.
 
-A flag is raised by the raw files under `sys.stdout` and `sys.stderr` when something is written through them, and by an audit hook
-when a process is started, or the working directory or the environment is changed. Only where a flag is up, or an attempt has
-lasted, are system calls spent on markers and on putting things back. What writes to descriptor 1 or 2 behind Python's back within
-a few milliseconds raises no flag; it is then attributed by what runs when it is read.
+A flag is raised by the raw files under `sys.stdout` and `sys.stderr` when something is written through
+them, and by an audit hook when a process is started, or the working directory or the environment is
+changed. Only where a flag is up, or an attempt has lasted, are system calls spent on markers and on putting
+things back. What writes to descriptor 1 or 2 behind Python's back within a few milliseconds raises no flag;
+it is then attributed by what runs when it is read.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 from typing import Any, TextIO
 
 from jobtree.ids import Attempt
+
 from .capture import marker
 
 #: Whatever lasts longer may have printed, by whatever means.
@@ -25,7 +27,16 @@ LASTING_SECONDS = 0.005
 HIGH_DESCRIPTOR = 700
 
 _STARTS = frozenset(
-    "subprocess.Popen os.system os.fork os.forkpty os.posix_spawn os.spawn os.exec pty.spawn ctypes.dlopen".split()
+    {
+        "subprocess.Popen",
+        "os.system",
+        "os.fork",
+        "os.forkpty",
+        "os.posix_spawn",
+        "os.spawn",
+        "os.exec",
+        "pty.spawn",
+    }
 )
 _DIRECTORY = "os.chdir"
 _VARIABLES = frozenset(("os.putenv", "os.unsetenv"))
@@ -43,7 +54,14 @@ _flags = _Flags()
 
 
 def install_streams() -> None:
-    """Replace `sys.stdout` and `sys.stderr`; in the nursery, before user code can get hold of the old ones."""
+    """Replace `sys.stdout` and `sys.stderr`; in the nursery, before user code can get hold of the old ones.
+
+    Logging begins anew too: what a forked nursery has inherited is the supervisor's.
+    """
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+    root.setLevel(logging.WARNING)
     for name, number in (("stdout", 1), ("stderr", 2)):
         stream = _stream(number)
         setattr(sys, name, stream)
@@ -51,7 +69,7 @@ def install_streams() -> None:
 
 
 class Traces:
-    """Of one runner: `stdout` and `stderr` are its pipes, `secret` makes its markers known to the supervisor."""
+    """Of one runner: `stdout` and `stderr` are its pipes, by `secret` the supervisor knows its markers."""
 
     def __init__(self, stdout: int, stderr: int, secret: bytes, log_level: str) -> None:
         self._secret = secret
@@ -68,12 +86,12 @@ class Traces:
         sys.addaudithook(_audit)
 
     def settle(self, attempt: Attempt, seconds: float) -> int:
-        """After an attempt: end its output with markers, and put back what it has changed; tells where markers are."""
+        """After an attempt: mark where its output ends, put back what it changed; tells where markers are."""
         for number, stream in enumerate(self._streams, 1):
             try:
                 stream.flush()
-            except ValueError:
-                self._reopen(number)  # user code has closed it
+            except (ValueError, OSError):
+                self._reopen(number)  # user code has closed it, or the descriptor below
         sys.stdout, sys.stderr = self._streams
         if sys.path != self._path:
             sys.path[:] = self._path
@@ -86,10 +104,14 @@ class Traces:
             return 0
         return self._mark(attempt)
 
-    @property
-    def stderr(self) -> TextIO:
-        """Where tracebacks are printed, whatever user code has made of `sys.stderr`."""
-        return self._streams[1]
+    def complain(self, text: str) -> None:
+        """Print a traceback, whatever user code has made of stderr."""
+        try:
+            self._streams[1].write(text)
+            self._streams[1].flush()
+        except (ValueError, OSError):
+            self._reopen(2)
+            self._streams[1].write(text)
 
     def flush(self) -> None:
         """Write what is buffered."""
@@ -152,7 +174,7 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _catch_logging(level: str) -> None:
-    """Show what is logged where nobody has configured logging: as Python's last resort does, with level and name."""
+    """Show what is logged where nobody has configured logging: a last resort with level and name."""
     root = logging.getLogger()
     if root.handlers:
         return

@@ -1,4 +1,4 @@
-"""What the supervisor knows of the attempt that a runner is at, so that it can write the row if the runner no longer can."""
+"""What the supervisor knows of the attempt that a runner is at, to write its row if the runner can't."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from jobtree.errors import Cause
 from jobtree.ids import FOLLOW_ON, Attempt
 from jobtree.protocol.messages import FLAG_FOLLOW_ON
+
 from .events import Printed
 
 #: What a row keeps of `Target.log`: the last ones.
@@ -52,8 +53,8 @@ class Underway:
     def row(self, death: Death, spent: tuple[float, float], at: float) -> list[Any]:
         """The end of this attempt; `spent` is its user and system seconds."""
         return [
-            *self.attempt, death.cause, self.created, self.flags, None, None, self.started, max(0.0, at - self.started),
-            *spent, self.peak_bytes, self.messages.kept(), death.failure,
+            *self.attempt, death.cause, self.created, self.flags, None, None, self.started,
+            max(0.0, at - self.started), *spent, self.peak_bytes, self.messages.kept(), death.failure,
         ]  # fmt: skip
 
 
@@ -91,7 +92,14 @@ def death_of(status: int, host: str, output: str, ordered: tuple[str, str] | Non
     message = said
     if ordered is not None:
         cause, message = ordered
-    failure: dict[str, Any] = {"message": message, "host": host, "exit": said, "output": output, "type": "", "where": ""}
+    failure: dict[str, Any] = {
+        "message": message,
+        "host": host,
+        "exit": said,
+        "output": output,
+        "type": "",
+        "where": "",
+    }
     return Death(cause, message, failure)
 
 
@@ -108,5 +116,3 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
