@@ -35,9 +35,9 @@ class Chronicle:
     committed: dict[str, tuple[int, int]] = field(default_factory=dict)  # by path
     good: set[tuple[int, int]] = field(default_factory=set)  # attempts that have committed
     given_up: set[tuple[int, int]] = field(default_factory=set)
-    temp: dict[str, str] = field(default_factory=dict)  # by chain's path: where its members have written
-    blobs: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)  # of blobs: by path of the taker
     assigned: int = 0
+    failures: int = 0
+    lost: int = 0
     epoch: int = 0
 
     def read(self, record: r.Record, blobs: dict[tuple[str, str, str], bytes]) -> None:
@@ -59,9 +59,11 @@ class Chronicle:
                     self.target[epoch, number] = target
                     self.given_up.discard((epoch, number))
             case r.AttemptsReturned() | r.AttemptsLost():
+                self.lost += len(record.attempts) if isinstance(record, r.AttemptsLost) else 0
                 self.given_up |= {(attempt[0], attempt[1]) for attempt in record.attempts}
             case r.AttemptsFailed():
                 self.given_up |= {(row[0], row[1]) for row in record.rows}
+                self.failures += len(record.rows)
             case r.AttemptsCommitted():
                 for row in record.rows:
                     self._committed((row[0], row[1]))
@@ -79,6 +81,12 @@ class Chronicle:
                 data = blobs[name]
             self.path[record.first + index] = unpack(data)[0].path
             self.creator[record.first + index] = (record.epoch, record.number)
+
+    def names(self, blob: tuple[str, ...]) -> bool:
+        """Whether a blob was ever heard of: others were written by attempts that died before they could say so."""
+        epoch, number, n = blob
+        attempt = (int(epoch), int(number))
+        return attempt in self.good or (n != "r" and attempt in self.creator.values())
 
     def _committed(self, attempt: tuple[int, int]) -> None:
         target = self.target[attempt]
@@ -242,7 +250,12 @@ class Checks:
         """The run is over, and all workers have left."""
         cluster, expected = self.cluster, self.expected
         self.require(cluster.failed == expected.failed, f"failed: {cluster.failed}, and should have: {expected.failed}")
-        if cluster.world.faults.weather.cut == 0 and cluster.restarts == 1:
-            ended = {chain: temp for chain, (temp, _) in self.temp_of.items() if expected.outcome == "complete"}
-            left = [chain for chain, temp in ended.items() if temp in cluster.temps and not expected.failed]
-            self.require(not left, f"temp dirs of the ended chains {left} are still there")
+        if expected.outcome == "complete" and not expected.failed and cluster.restarts == 1:
+            left = cluster.temps - cluster.stale_temps
+            self.require(not left, f"the chains of {sorted(left)} have ended, and their temp dirs are still there")
+            named = {name for name in cluster.blobs if self.chronicle.names(name)} - cluster.kept_blobs
+            self.require(not named, f"nobody needs the blobs {sorted(named)[:5]} any more, and they are still there")
+        if cluster.world.faults == type(cluster.world.faults)():
+            begun, useful = len(self.ran), len(self.chronicle.committed) + self.chronicle.failures
+            self.require(begun == useful, f"{begun - useful} of {begun} attempts were wasted, though nothing has gone wrong")
+            self.require(not self.chronicle.lost, f"{self.chronicle.lost} attempts were lost, though nothing has gone wrong")

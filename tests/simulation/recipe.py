@@ -17,6 +17,8 @@ Key = tuple[int, int, int]
 ALWAYS = 1 << 30
 #: An attempt that lasts this long (seconds) is ended by its time limit.
 FOREVER = 1e6
+#: So many targets are enough.
+LARGEST = 150
 #: The depth of one of many equal children.
 LEAF = -1
 BROKEN = "failure"
@@ -203,8 +205,12 @@ class Expected:
     size: int = 0
 
 
+class TooLarge(Exception):
+    """These targets would be too many for a simulation."""
+
+
 def foretell(recipes: Recipes) -> Expected:
-    """The run without faults, by the shortest way to say what it means."""
+    """The run without faults, by the shortest way to say what it means; raises TooLarge."""
     expected = Expected()
     ended, value = _chain(recipes, recipes.root, recipes.form_of(recipes.root), [], expected)
     expected.outcome = "complete" if ended else "failed"
@@ -216,6 +222,8 @@ def _chain(recipes: Recipes, spec: Spec, form: list[Any], taken: list[Any], expe
     """Whether the chain that ``spec`` founds (or goes on) ends, and the value of its first member's result."""
     expected.taken[spec.path] = taken
     expected.size += 1
+    if expected.size > LARGEST:
+        raise TooLarge
     plan = recipes.plan(spec)
     if plan.stumbles == ALWAYS or form[2].get("cpus", 0) > recipes.taste.worker_cpus:
         expected.failed.add(spec.path)

@@ -188,6 +188,8 @@ class SimRunner:
         assert self.task is not None
         self.flags |= FLAG_TEMP
         self.cluster.temps.add(self.task.temp)
+        if not self.cluster.is_current(self.task.attempt):
+            self.cluster.stale_temps.add(self.task.temp)
 
     def _pieces(self, plan: Plan) -> list[list[Child]]:
         """What is created, cut into pieces as chance has it."""

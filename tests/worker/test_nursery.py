@@ -13,7 +13,7 @@ import pytest
 from jobtree.worker import reaper
 from jobtree.worker.events import RunnerStarted
 from jobtree.worker.settings import names_host
-from tests.worker.door import SCRIPT, Door, attempt_of, opened, wait_until
+from tests.worker.door import SCRIPT, Door, attempt_of, is_alive, opened, wait_until
 
 ENVIRON = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
@@ -106,7 +106,25 @@ def test_a_first_nursery_that_is_never_used_leaves_with_the_supervisor(tmp_path:
     )
     done = subprocess.run([sys.executable, "-c", program], env=ENVIRON, check=False, stdout=subprocess.PIPE)
     pid = int(done.stdout)
-    wait_until(lambda: (found := reaper.look(pid)) is None or found.zombie)
+    wait_until(lambda: not is_alive(pid))
+
+
+def test_a_nursery_that_is_still_importing_dies_with_the_supervisor(tmp_path: Path) -> None:
+    script = tmp_path / "slow.py"
+    pidfile = tmp_path / "pid"
+    script.write_text(
+        f"import os, time\nopen({str(pidfile)!r}, 'w').write(str(os.getpid()) + '.')\ntime.sleep(1000)"
+    )
+    program = (
+        "import sys; from pathlib import Path; from tests.worker.door import Door\n"
+        "door = Door(Path(sys.argv[1])).start(script=sys.argv[2])\n"
+        "while True: door.turn()\n"
+    )
+    supervisor = subprocess.Popen([sys.executable, "-c", program, str(tmp_path), str(script)], env=ENVIRON)
+    text = wait_until(lambda: pidfile.exists() and pidfile.read_text().endswith(".") and pidfile.read_text())
+    supervisor.kill()
+    supervisor.wait()
+    wait_until(lambda: not is_alive(int(text[:-1])))
 
 
 def test_a_door_that_was_never_used_closes(tmp_path: Path) -> None:

@@ -15,7 +15,16 @@ import pytest
 import jobtree
 from jobtree.errors import Cause
 from jobtree.ids import Attempt
-from jobtree.protocol.messages import ROW_CAUSE, ROW_CREATED, ROW_FAILURE, ROW_MEMORY, ROW_MESSAGES, ROW_WALL
+from jobtree.protocol.messages import (
+    FLAG_TEMP,
+    ROW_CAUSE,
+    ROW_CREATED,
+    ROW_FAILURE,
+    ROW_FLAGS,
+    ROW_MEMORY,
+    ROW_MESSAGES,
+    ROW_WALL,
+)
 from jobtree.worker import reaper
 from jobtree.worker.effects import Discard, Give, GiveCode, Kill, Launch, Retire, TakeBack
 from jobtree.worker.events import (
@@ -134,6 +143,18 @@ def test_a_dying_runner_leaves_a_row(door: Door, source: str, cause: Cause, word
     assert door.heard(Ended) == []
     assert door.output(attempt, 1) == "last words\n"
     assert door.all[-1] is died
+
+
+def test_directories_of_a_killed_attempt_are_removed_or_told_of(door: Door) -> None:
+    deed = "t = jobtree.current_target(); (t.local_temp_dir / 'x').touch(); t.global_temp_dir; os._exit(1)"
+    task = door.task(door.script.call(deed))
+    door.processes.perform(Give(1, [task]))
+    died = door.died()
+    assert died.row is not None
+    assert died.row[ROW_FLAGS] & FLAG_TEMP
+    assert (door.tree / "tmp" / task.temp).is_dir()
+    (scratch,) = door.scratch.iterdir()
+    wait_until(lambda: os.listdir(scratch / "local") == [])
 
 
 def test_what_had_ended_before_the_death_has_ended(door: Door) -> None:

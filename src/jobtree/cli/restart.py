@@ -14,6 +14,7 @@ def main(argv: Sequence[str]) -> int:
 
     words = "Go on with a run that has stopped. What has failed is tried again; options given here win over the tree's."
     parser = Parser("restart", words)
+    parser.usage = "jobtree restart [OPTIONS] [TREE]"
     parser.add_tree()
     add_options(parser)
     given = parser.parse_args(argv)

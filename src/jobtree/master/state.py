@@ -78,10 +78,17 @@ class MasterState:
     @property
     def deadline(self) -> float | None:
         """When the next turn is due though nothing may have happened."""
-        times = [self.contacts.deadline, self.core.scheduler.next_wake, self.dispatch.deadline]
+        times = [self.contacts.deadline, self.core.scheduler.next_wake]
+        if self._gives_out:
+            times.append(self.dispatch.deadline)
         if self._ending is not None and not self._forced:
             times.append(self._leave_at)
         return min((time for time in times if time is not None), default=None)
+
+    @property
+    def _gives_out(self) -> bool:
+        """Whether targets are given to workers, and recalled for others."""
+        return self._ending is None and self._paused is None and self._draining is None
 
     # -- one turn -------------------------------------------------------------------------------------------------
 
@@ -140,10 +147,10 @@ class MasterState:
         if self._ending is None and self._paused is None:
             self.scaling.adjust()
             core.absorb()
-            if self._draining is None:
-                self._refuse()
-                self.dispatch.assign()
-                self.dispatch.look()
+        if self._gives_out:
+            self._refuse()
+            self.dispatch.assign()
+            self.dispatch.look()
         self._acknowledge()
         if core.tree.records - self._summarised >= SUMMARY_EVERY:
             self._summarise()

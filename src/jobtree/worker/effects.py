@@ -85,6 +85,14 @@ class Kill:
 
 
 @dataclass(slots=True)
+class Throttle:
+    """Stop (``on``) or go on hearing a runner, which waits when its pipe is full: the master does not keep up with it."""
+
+    runner: int
+    on: bool
+
+
+@dataclass(slots=True)
 class Retire:
     """Let an idle runner go; no answer."""
 
@@ -119,5 +127,5 @@ class Exit:
 
 
 Effect = (
-    Prepare | Discard | Launch | Give | TakeBack | GiveCode | Kill | Retire | Connect | Disconnect | Transmit | Exit
+    Prepare | Discard | Launch | Give | TakeBack | GiveCode | Kill | Throttle | Retire | Connect | Disconnect | Transmit | Exit
 )  # fmt: skip

@@ -12,6 +12,10 @@ from ..protocol.messages import HELD_ENDED, HELD_RUNNING, HELD_WAITING
 from .effects import Task
 
 
+#: Bytes of an attempt's creations that may wait for the master's acknowledgement; then ``add_child`` waits.
+UNACKNOWLEDGED = 16 << 20
+
+
 @dataclass(slots=True)
 class PieceKept:
     """A piece of creations on its way to the master's disk."""
@@ -39,6 +43,8 @@ class Held:
     cancelled: bool = False
     recalled: bool = False
     pieces: deque[PieceKept] = field(default_factory=deque)
+    bytes: int = 0  # of those pieces
+    throttled: bool = False  # its runner is not heard until the master has caught up
     created: int = 0  # all that it has created so far, the follow-on counted
     delivered: int = 0  # how many of those are known to be on the master's disk
     row: list[Any] | None = None
@@ -82,16 +88,23 @@ class Holdings:
         """Message ``number`` carried the ends of some attempts and, of others, pieces with so many targets."""
         self._sent.append((number, ended, pieces))
 
-    def acknowledged(self, number: int) -> None:
-        """All messages up to ``number`` are on the master's disk: what they carried need not be kept."""
+    def acknowledged(self, number: int) -> list[Held]:
+        """All messages up to ``number`` are on the master's disk: what they carried need not be kept.
+
+        Returns the throttled attempts that have room again.
+        """
+        relieved: dict[Attempt, Held] = {}
         while self._sent and self._sent[0][0] <= number:
             _, ended, pieces = self._sent.popleft()
             for held, size in pieces:
                 held.delivered += size
                 _forget_delivered(held)
+                if held.throttled and held.bytes <= UNACKNOWLEDGED // 2:
+                    relieved[held.attempt] = held
             for held in ended:
                 if self.held.get(held.attempt) is held:
                     del self.held[held.attempt]
+        return list(relieved.values())
 
     def session_over(self) -> None:
         """Nothing that was sent will be acknowledged any more; the next WELCOME says what has arrived."""
@@ -111,4 +124,6 @@ def _forget_delivered(held: Held) -> None:
     """Pieces are delivered in order and whole."""
     kept = held.created - sum(piece.size for piece in held.pieces)
     while held.pieces and kept + held.pieces[0].size <= held.delivered:
-        kept += held.pieces.popleft().size
+        piece = held.pieces.popleft()
+        kept += piece.size
+        held.bytes -= piece.bytes

@@ -9,12 +9,15 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from mmap import mmap
+from pathlib import Path
+from platform import node
 from typing import Any
 
 from jobtree.errors import Cause
 from jobtree.ids import Attempt
 from jobtree.protocol.messages import (
     FLAG_HIGH_WATER,
+    FLAG_TEMP,
     ROW_CAUSE,
     ROW_EPOCH,
     ROW_FAILURE,
@@ -29,7 +32,7 @@ from . import channel
 from .capture import SECRET_BYTES, Capture
 from .effects import Task
 from .events import Begun, CodeFound, CodeNeeded, Created, Ended, Event, RunnerDied, TakenBack
-from .scratch import Scratch
+from .scratch import Scratch, global_path
 from .underway import Underway, death_of, explain_status
 
 PIPE_BYTES = 1 << 20
@@ -67,7 +70,7 @@ class Order:
 class Keeper:
     """One runner as the supervisor knows it. `pid` is None until the nursery has forked it."""
 
-    def __init__(self, runner: int, epoch: int, scratch: Scratch, max_log_size: int, host: str) -> None:
+    def __init__(self, runner: int, epoch: int, tree: Path, scratch: Scratch, max_log_size: int) -> None:
         self.runner = runner
         self.epoch = epoch
         self.pid: int | None = None
@@ -77,7 +80,7 @@ class Keeper:
         self.silent = False  # nobody is left who could report anything
         self.secret = os.urandom(SECRET_BYTES)
         self._scratch = scratch
-        self._host = host
+        self._tree = tree
         self._given: dict[Attempt, Task] = {}
         self._waiting: deque[tuple[Attempt, bytes]] = deque()
         self._underway: Underway | None = None
@@ -310,6 +313,8 @@ class Keeper:
     def _last_row(self, attempt: Attempt, death: Dying, tail: str, at: float) -> list[Any]:
         _, started = channel.shown(self._page)
         underway = self._noticed(attempt, started if 0 < started <= at else at)
+        if os.path.isdir(global_path(str(self._tree), self._given[attempt].temp)):
+            underway.flags |= FLAG_TEMP
         cause, message = death.cause, death.message
         if death.doomed is not None and death.doomed != attempt:
             cause, message = (
@@ -318,7 +323,7 @@ class Keeper:
             )
         spent = (max(0.0, death.user - self._spent[0]), max(0.0, death.system - self._spent[1]))
         return underway.row(
-            death_of(death.status, self._host, tail, (cause, message) if cause else None), spent, at
+            death_of(death.status, node(), tail, (cause, message) if cause else None), spent, at
         )
 
 

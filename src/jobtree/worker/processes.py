@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from platform import node
 from typing import Any
 
 from jobtree.errors import Cause
@@ -18,7 +17,7 @@ from jobtree.ids import Attempt
 from jobtree.protocol.messages import ROW_EPOCH, ROW_NUMBER
 
 from . import nurseries, reaper
-from .effects import Discard, Give, GiveCode, Kill, Launch, Prepare, Retire, TakeBack
+from .effects import Discard, Give, GiveCode, Kill, Launch, Prepare, Retire, TakeBack, Throttle
 from .events import Event, NurseryFailed, RunnerDied, RunnerStarted
 from .hunt import Hunt, collect
 from .keeper import Dying, Keeper, Order
@@ -56,7 +55,6 @@ class Processes:
         self._scratch = Scratch(scratch_dir)
         self._first = first
         self._clock = clock
-        self._host = node()
         self._nurseries: dict[int, Nursery] = {}
         self._settings: dict[int, dict[str, Any]] = {}
         self._keepers: dict[int, Keeper] = {}
@@ -85,7 +83,7 @@ class Processes:
         return min(times, default=None)
 
     def perform(
-        self, effect: Prepare | Discard | Launch | Give | TakeBack | GiveCode | Kill | Retire
+        self, effect: Prepare | Discard | Launch | Give | TakeBack | GiveCode | Kill | Throttle | Retire
     ) -> None:
         """Grant one effect."""
         match effect:
@@ -107,6 +105,9 @@ class Processes:
                 self._scratch.store(data, f"codes/{sha}")
                 if runner in self._keepers:
                     self._keepers[runner].answer(sha)
+            case Throttle(runner, on):
+                if runner in self._keepers:
+                    self._throttle(self._keepers[runner], on)
             case Prepare(epoch, settings):
                 self._prepare(epoch, settings)
             case Discard(epoch):
@@ -168,11 +169,18 @@ class Processes:
             self._news.append(RunnerDied(runner, f"there is no nursery of epoch {epoch}"))
             return
         size = self._settings[epoch].get("max_log_size", DEFAULT_MAX_LOG_SIZE)
-        keeper = self._keepers[runner] = Keeper(runner, epoch, self._scratch, size, self._host)
+        keeper = self._keepers[runner] = Keeper(runner, epoch, self.tree, self._scratch, size)
         self._watch(keeper.stdout, 1, partial(self._pump, keeper, 1))
         self._watch(keeper.stderr, 1, partial(self._pump, keeper, 2))
         self._watch(keeper.report, 2, partial(self._hear, keeper))
         self._ask(nursery, (nurseries.FORK, runner, keeper.secret), keeper.their_descriptors)
+
+    def _throttle(self, keeper: Keeper, on: bool) -> None:
+        """Leave its reports in the pipe, so that it waits; or hear them again."""
+        if on:
+            self._unwatch(keeper.report)
+        elif not keeper.silent:
+            self._watch(keeper.report, 2, partial(self._hear, keeper))
 
     def _give(self, keeper: Keeper, tasks: list[Any]) -> None:
         for task in tasks:

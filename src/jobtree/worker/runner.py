@@ -38,7 +38,7 @@ from . import channel
 from .effects import Task
 from .failure import Stage, failure_of
 from .settings import Settings
-from .surroundings import Attendance, Voice
+from .surroundings import Attendance, Voice, refuse_scattered
 from .traces import HIGH_DESCRIPTOR, LASTING_SECONDS, Traces
 
 _KIB = 1024
@@ -176,8 +176,10 @@ class _Runner:
         if result.kind is ResultKind.PROMISE:
             return [result.n], None, b""
         self._voice.tell_codes(result.codes)
+        embeds = ranges(result.takes)
+        refuse_scattered("the result", len(embeds))
         stowed, data = self._stow(around.task.attempt, result.data)
-        return stowed, ranges(result.takes) or None, data
+        return stowed, embeds or None, data
 
     def _failed(self, error: BaseException, stage: Stage, around: Attendance) -> _Outcome:
         """The user sees the traceback among the output; the row has it pickled."""

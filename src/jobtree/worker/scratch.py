@@ -73,9 +73,14 @@ def make_local(scratch: str, attempt: Attempt) -> Path:
     return Path(path)
 
 
+def global_path(tree: str, temp: str) -> str:
+    """Where the global temp dir of a chain is, made or not."""
+    return os.path.join(tree, "tmp", temp)
+
+
 def make_global(tree: str, temp: str) -> Path:
     """Make the global temp dir of a chain, unless a member of the chain has done so before."""
-    path = os.path.join(tree, "tmp", temp)
+    path = global_path(tree, temp)
     os.makedirs(path, mode=0o700, exist_ok=True)
     return Path(path)
 

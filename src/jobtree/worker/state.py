@@ -26,8 +26,8 @@ from ..protocol.messages import (
 )
 from ..protocol.session import Session
 from . import events as e
-from .effects import Connect, Disconnect, Effect, Exit, Give, GiveCode, Prepare, Task, Transmit
-from .held import Held, Holdings, PieceKept
+from .effects import Connect, Disconnect, Effect, Exit, Give, GiveCode, Prepare, Task, Throttle, Transmit
+from .held import UNACKNOWLEDGED, Held, Holdings, PieceKept
 from .slots import Slots
 
 BEAT_EVERY = 10.0
@@ -264,6 +264,8 @@ class WorkerState:
     def _adopted(self, held: Held, on_disk: int) -> None:
         """The master knows of this attempt: send what it has not got yet."""
         self.holdings.adopted(held, on_disk)
+        if held.bytes <= UNACKNOWLEDGED // 2:
+            self._relieve(held)
         self._out.pieces += [(held, piece) for piece in held.pieces]
         if held.begun is not None and held.row is None:
             self._out.started.append([*held.attempt, held.begun])
@@ -453,8 +455,19 @@ class WorkerState:
             return
         kept = PieceKept(piece, event.codes, event.data, len(piece[6]))
         held.pieces.append(kept)
+        held.bytes += kept.bytes
+        if held.bytes > UNACKNOWLEDGED and not held.throttled:
+            held.throttled = True
+            self._effects.append(Throttle(event.runner, True))
         held.created += kept.size
         self._out.pieces.append((held, kept))
+
+    def _relieve(self, held: Held) -> None:
+        """The master has caught up with an attempt: hear its runner again."""
+        if held.throttled:
+            held.throttled = False
+            if held.runner is not None:
+                self._effects.append(Throttle(held.runner, False))
 
     def _ended(self, runner: int, row: list[Any], data: bytes) -> None:
         attempt = Attempt(row[ROW_EPOCH], row[ROW_NUMBER])
@@ -623,7 +636,8 @@ class WorkerState:
     def _acknowledged(self, body: list[Any]) -> None:
         number, epoch, record = body
         self._seen = [epoch, record]
-        self.holdings.acknowledged(number)
+        for held in self.holdings.acknowledged(number):
+            self._relieve(held)
         while self._log_sent and self._log_sent[0][0] <= number:
             self._log_flying -= self._log_sent.popleft()[1]
         while self._codes_sent and self._codes_sent[0][0] <= number:

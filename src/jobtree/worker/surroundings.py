@@ -25,6 +25,9 @@ from .underway import Messages
 PIECE_BYTES = 256 * 1024
 PIECE_TARGETS = 1000
 PIECE_SECONDS = 0.05
+#: A whole number takes at most so many bytes in a record, which has to fit into a frame of 1 MiB: so many may stand in one extra.
+RANGE_BYTES = 5
+MOST_RANGES = 120_000
 
 
 class Voice:
@@ -163,15 +166,40 @@ class Attendance:
             blob, data = list(blobs.write_blob(path, data)), b""
         if creation.n == FOLLOW_ON:
             self.flush()
+        extra = _extra(creation, blob)
+        if self._piece is not None and self._piece.size + _size_of(extra) > PIECE_BYTES:
+            self.flush()
         if self._piece is None:
             self._piece = _Piece(creation.n)
-        self._piece.add(creation, data, blob)
+        self._piece.add(creation, data, extra)
         if self._piece.is_full() or creation.n == FOLLOW_ON:
             self.flush()
 
     def _refuse_in_fork(self, what: str) -> None:
         if self.forked:
             raise UsageError(f"{what} by the process that runs the target, not by one forked from it")
+
+
+def _extra(creation: Creation, blob: list[Any] | None) -> list[Any] | None:
+    """What most targets do not have: promises that they take, siblings that they wait for, a payload in a blob."""
+    if not (creation.takes or creation.after or blob):
+        return None
+    takes, after = ranges(creation.takes), ranges(creation.after)
+    refuse_scattered(creation.form.name, len(takes) + len(after))
+    return [takes, after, blob]
+
+
+def refuse_scattered(name: str, numbers: int) -> None:
+    """A record has to fit into a frame of the journal, and neighbours take no more room in it than one."""
+    if numbers > MOST_RANGES:
+        raise UsageError(
+            f"{name} takes or waits for too many scattered targets: {numbers // 2:,} groups of neighbours, where the most is "
+            f"{MOST_RANGES // 2:,}; add the targets that belong together one after the other"
+        )
+
+
+def _size_of(extra: list[Any] | None) -> int:
+    return RANGE_BYTES * (len(extra[0]) + len(extra[1])) + 100 if extra is not None else 0
 
 
 class _Piece:
@@ -181,19 +209,20 @@ class _Piece:
         self.codes: dict[str, bytes] = {}
         self.payloads: list[bytes] = []
         self._first_n = first_n
-        self._size = 0
+        self.size = 0
         self._due = time.monotonic() + PIECE_SECONDS
         self._forms: dict[int, int] = {}  # id of a form, which the attempt keeps alive, -> index
         self._wire_forms: list[list[object]] = []
         self._runs: list[int] = []
         self._extras: dict[int, list[Any]] = {}
 
-    def add(self, creation: Creation, data: bytes, blob: list[Any] | None) -> None:
-        if creation.takes or creation.after or blob:
-            self._extras[len(self.payloads)] = [ranges(creation.takes), ranges(creation.after), blob]
+    def add(self, creation: Creation, data: bytes, extra: list[Any] | None) -> None:
+        if extra is not None:
+            self._extras[len(self.payloads)] = extra
+            self.size += _size_of(extra)
         self.codes.update(creation.codes)
         self.payloads.append(data)
-        self._size += len(data)
+        self.size += len(data)
         index = self._forms.get(id(creation.form))
         if index is None:
             index = self._forms[id(creation.form)] = len(self._wire_forms)
@@ -205,7 +234,7 @@ class _Piece:
 
     def is_full(self) -> bool:
         """Whether it is time to send it; a target more must not make it too large."""
-        if self._size > PIECE_BYTES - INLINE_LIMIT or len(self.payloads) >= PIECE_TARGETS:
+        if self.size > PIECE_BYTES - INLINE_LIMIT or len(self.payloads) >= PIECE_TARGETS:
             return True
         return time.monotonic() >= self._due
 

@@ -95,7 +95,7 @@ def death_of(status: int, host: str, output: str, ordered: tuple[str, str] | Non
     failure: dict[str, Any] = {
         "message": message,
         "host": host,
-        "exit": said,
+        "exit": exit_of(status),
         "output": output,
         "type": "",
         "where": "",
@@ -108,6 +108,11 @@ def explain_status(status: int) -> tuple[str, str]:
     if os.WIFSIGNALED(status):
         return str(Cause.SIGNAL), f"killed by {signal_name(os.WTERMSIG(status))}"
     return str(Cause.EXIT), f"exited with status {os.waitstatus_to_exitcode(status)}"
+
+
+def exit_of(status: int) -> int | None:
+    """The exit status of a wait status, or minus the signal's number; None where there was nothing to wait for."""
+    return os.waitstatus_to_exitcode(status)
 
 
 def signal_name(number: int) -> str:
