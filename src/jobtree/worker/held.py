@@ -43,7 +43,7 @@ class Held:
     cancelled: bool = False
     recalled: bool = False
     pieces: deque[PieceKept] = field(default_factory=deque)
-    bytes: int = 0  # of those pieces
+    backlog: int = 0  # bytes of those pieces
     throttled: bool = False  # its runner is not heard until the master has caught up
     created: int = 0  # all that it has created so far, the follow-on counted
     delivered: int = 0  # how many of those are known to be on the master's disk
@@ -99,7 +99,7 @@ class Holdings:
             for held, size in pieces:
                 held.delivered += size
                 _forget_delivered(held)
-                if held.throttled and held.bytes <= UNACKNOWLEDGED // 2:
+                if held.throttled and held.backlog <= UNACKNOWLEDGED // 2:
                     relieved[held.attempt] = held
             for held in ended:
                 if self.held.get(held.attempt) is held:
@@ -126,4 +126,4 @@ def _forget_delivered(held: Held) -> None:
     while held.pieces and kept + held.pieces[0].size <= held.delivered:
         piece = held.pieces.popleft()
         kept += piece.size
-        held.bytes -= piece.bytes
+        held.backlog -= piece.bytes

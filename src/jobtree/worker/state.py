@@ -264,7 +264,7 @@ class WorkerState:
     def _adopted(self, held: Held, on_disk: int) -> None:
         """The master knows of this attempt: send what it has not got yet."""
         self.holdings.adopted(held, on_disk)
-        if held.bytes <= UNACKNOWLEDGED // 2:
+        if held.backlog <= UNACKNOWLEDGED // 2:
             self._relieve(held)
         self._out.pieces += [(held, piece) for piece in held.pieces]
         if held.begun is not None and held.row is None:
@@ -455,8 +455,8 @@ class WorkerState:
             return
         kept = PieceKept(piece, event.codes, event.data, len(piece[6]))
         held.pieces.append(kept)
-        held.bytes += kept.bytes
-        if held.bytes > UNACKNOWLEDGED and not held.throttled:
+        held.backlog += kept.bytes
+        if held.backlog > UNACKNOWLEDGED and not held.throttled:
             held.throttled = True
             self._effects.append(Throttle(event.runner, True))
         held.created += kept.size
