@@ -1,7 +1,8 @@
-"""`python -m benchmarks.profile WORKLOAD`: where master, supervisor, nursery and runners spend their cpu, as py-spy samples it.
+"""`python -m benchmarks.profile WORKLOAD`: where master, supervisor, nursery and runners spend their time.
 
 It needs py-spy (`pip install py-spy`), and on most machines root or the right to trace one's own children. Figures are
-microseconds of cpu per target, to be set beside those of `python -m benchmarks`; sampling itself makes everything somewhat slower.
+microseconds of wall-clock time off the idle list, per target: waiting for the disk or for a cpu counts, so on a busy machine they
+are more than the cpu time that `python -m benchmarks` shows. What one function takes beside the others is what they tell.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
@@ -47,6 +47,7 @@ LIMITS = (
     ("worker.state", "PATIENCE_NEVER", "how long one that has never met a master looks for it (seconds)"),
     ("worker.state", "LOG_WINDOW", "output on its way to the master (bytes)"),
     ("worker.state", "LOG_KEPT", "output that waits behind that; then the oldest is dropped (bytes)"),
+    ("worker.held", "UNACKNOWLEDGED", "what an attempt may have created and not acknowledged, before `add_child` waits (bytes)"),
     ("worker.keeper", "ANNOUNCE_SECONDS", "an attempt that has run for so long is reported as STARTED (seconds)"),
     ("master.roster", "LOST_AFTER", "silence after which a worker is lost (seconds)"),
     ("master.main", "STALL", "a pause of the master's own loop that proves nothing about others (seconds)"),
@@ -153,7 +154,7 @@ def _first_line(text: str) -> str:
     return " ".join(text.strip().partition("\n\n")[0].split())
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [heads, ("---",) * len(heads), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines) + "\n"
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from jobtree._run import run as run
     from jobtree._target import Target as Target
     from jobtree._target import current_target as current_target
+    from jobtree._tree import Tree as Tree
     from jobtree.errors import Cause as Cause
     from jobtree.errors import CommandFailed as CommandFailed
     from jobtree.errors import JobtreeError as JobtreeError
@@ -52,6 +53,7 @@ _HOMES = {
     "jobtree._promise": ("Cancelled", "Failure", "Promise"),
     "jobtree._run": ("main", "map", "restart", "run"),
     "jobtree._target": ("Target", "current_target"),
+    "jobtree._tree": ("Tree",),
     "jobtree.errors": (
         "Cause",
         "CommandFailed",

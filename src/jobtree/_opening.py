@@ -167,7 +167,8 @@ def master(opened: Opened, options: Options, around: Surroundings, display: Disp
         live = {node.chain for node in opened.tree.nodes.values()}
         sweeper.sweep(live.__contains__)
         fence = Fence(opened.directory, opened.epoch)
-        yield Master(state, journal, server, fleet, sweeper, outputs, display, clock, fence)
+        interrupts = 1 if around.script is None else 0
+        yield Master(state, journal, server, fleet, sweeper, outputs, display, clock, fence, interrupts)
 
 
 def _settings(opened: Opened, options: Options, around: Surroundings, count: int) -> Settings:

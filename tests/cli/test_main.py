@@ -10,23 +10,27 @@ from pathlib import Path
 
 import pytest
 
+import jobtree
 from jobtree.cli import main as cli
 from jobtree.cli.main import ALIASES, VERBS, main
 from tests.views.scribe import DEAD, Scribe, whole_run
 
+#: Programs of ours find the package that the tests test.
+OURS = {**os.environ, "PYTHONPATH": str(Path(jobtree.__file__).parents[1])}
 
-def jobtree(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "jobtree", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)  # type: ignore[call-overload, no-any-return]
+
+def python(*words: str) -> str:
+    """What a Python process prints."""
+    ended = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=60, check=True, env=OURS)
+    return ended.stdout
 
 
 def test_every_verb_has_help_that_fits_80_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     for verb in [*VERBS, *ALIASES]:
-        try:
+        with pytest.raises(SystemExit) as stop:
             main([verb, "--help"])
-        except SystemExit as stop:
-            assert stop.code == 0
+        assert stop.value.code == 0
         said = capsys.readouterr().out
         assert said.startswith(f"usage: jobtree {ALIASES.get(verb, verb)}")
         assert verb == "worker" or max(map(len, said.splitlines())) <= 80
@@ -117,7 +121,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
     whole_run(tmp_path / "tree", leaves=3000)
     read, write = os.pipe()
     command = [sys.executable, "-m", "jobtree", "journal", "dump", str(tmp_path / "tree")]
-    with subprocess.Popen(command, stdout=write, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(command, stdout=write, stderr=subprocess.PIPE, env=OURS) as process:
         os.close(write)
         os.read(read, 10)
         os.close(read)
@@ -128,10 +132,12 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
 
 def test_the_module_is_the_command_line_and_a_verb_imports_no_more_than_it_needs(tmp_path: Path) -> None:
     whole_run(tmp_path / "tree")
-    assert jobtree("--version").stdout.startswith("jobtree ")
-    probe = (
-        "import sys; from jobtree.cli.main import main; status = main(['status', sys.argv[1]]);"
-        "print([name for name in ('zmq', 'rich', 'cloudpickle', 'psutil', 'pickle', 'asyncio') if name in sys.modules]); sys.exit(status)"
-    )
-    ended = subprocess.run([sys.executable, "-c", probe, str(tmp_path / "tree")], capture_output=True, text=True, timeout=60, check=True)
-    assert ended.stdout.splitlines()[-1] == "[]"
+    assert python("-m", "jobtree", "--version").startswith("jobtree ")
+    probe = """
+import sys
+from jobtree.cli.main import main
+status = main(["status", sys.argv[1]])
+print([name for name in ("zmq", "rich", "cloudpickle", "psutil", "pickle", "asyncio") if name in sys.modules])
+sys.exit(status)
+"""
+    assert python("-c", probe, str(tmp_path / "tree")).splitlines()[-1] == "[]"

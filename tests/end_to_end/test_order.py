@@ -212,7 +212,7 @@ if __name__ == "__main__":
     jobtree.run(root(), tree="T")
 """), status=1)
     assert project.noted() == []
-    assert "1 target failed" in ended.err
+    assert "1 root failed:" in ended.err
 
 
 def test_a_finished_target_runs_exactly_once(project: Project) -> None:

@@ -35,8 +35,11 @@ class Chronicle:
     committed: dict[str, tuple[int, int]] = field(default_factory=dict)  # by path
     good: set[tuple[int, int]] = field(default_factory=set)  # attempts that have committed
     given_up: set[tuple[int, int]] = field(default_factory=set)
+    named: set[tuple[str, ...]] = field(default_factory=set)  # blobs that the journal has heard of
     assigned: int = 0
     failures: int = 0
+    adopted: int = 0
+    returned: int = 0
     lost: int = 0
     epoch: int = 0
 
@@ -58,8 +61,12 @@ class Chronicle:
                 for epoch, number, target in record.attempts:
                     self.target[epoch, number] = target
                     self.given_up.discard((epoch, number))
+                    self.adopted += 1
             case r.AttemptsReturned() | r.AttemptsLost():
-                self.lost += len(record.attempts) if isinstance(record, r.AttemptsLost) else 0
+                if isinstance(record, r.AttemptsLost):
+                    self.lost += len(record.attempts)
+                else:
+                    self.returned += len(record.attempts)
                 self.given_up |= {(attempt[0], attempt[1]) for attempt in record.attempts}
             case r.AttemptsFailed():
                 self.given_up |= {(row[0], row[1]) for row in record.rows}
@@ -67,6 +74,8 @@ class Chronicle:
             case r.AttemptsCommitted():
                 for row in record.rows:
                     self._committed((row[0], row[1]))
+                    if isinstance(row[5], list) and len(row[5]) == 2:
+                        self.named.add((str(row[0]), str(row[1]), "r"))
 
     def _created(self, record: r.TargetsCreated, blobs: dict[tuple[str, str, str], bytes]) -> None:
         place = 0
@@ -76,17 +85,12 @@ class Chronicle:
             extra = record.extras.get(index)
             if extra is not None and extra[2] is not None:
                 name = (str(record.epoch), str(record.number), str(record.first_n + index))
+                self.named.add(name)
                 if name not in blobs:
                     continue  # it was removed long ago: this is a replay
                 data = blobs[name]
             self.path[record.first + index] = unpack(data)[0].path
             self.creator[record.first + index] = (record.epoch, record.number)
-
-    def names(self, blob: tuple[str, ...]) -> bool:
-        """Whether a blob was ever heard of: others were written by attempts that died before they could say so."""
-        epoch, number, n = blob
-        attempt = (int(epoch), int(number))
-        return attempt in self.good or (n != "r" and attempt in self.creator.values())
 
     def _committed(self, attempt: tuple[int, int]) -> None:
         target = self.target[attempt]
@@ -253,7 +257,7 @@ class Checks:
         if expected.outcome == "complete" and not expected.failed and cluster.restarts == 1:
             left = cluster.temps - cluster.stale_temps
             self.require(not left, f"the chains of {sorted(left)} have ended, and their temp dirs are still there")
-            named = {name for name in cluster.blobs if self.chronicle.names(name)} - cluster.kept_blobs
+            named = (cluster.blobs.keys() & self.chronicle.named) - cluster.kept_blobs
             self.require(not named, f"nobody needs the blobs {sorted(named)[:5]} any more, and they are still there")
         if cluster.world.faults == type(cluster.world.faults)():
             begun, useful = len(self.ran), len(self.chronicle.committed) + self.chronicle.failures

@@ -20,10 +20,11 @@ from jobtree.protocol.messages import FLAG_FOLLOW_ON
 RUN = bytes(range(16))
 DEAD = Holder("elsewhere", "another boot", 4711, 1)
 START = 1_000_000.0
+RESULT = b"the pickled result"
 
 
 class Scribe:
-    """A master's pen on a tree: each method is one record, or the few that belong together. ``now`` is the clock, moved by hand."""
+    """A master's pen on a tree: each method is one record, or the few that belong together; ``now`` is moved by hand."""
 
     def __init__(self, tree: Path, *, holder: Holder | None = None, segment_bytes: int = 64 << 20) -> None:
         self.path = str(tree)
@@ -41,9 +42,7 @@ class Scribe:
         self.next_n: dict[tuple[int, int], int] = {}
         self.has_follow: set[tuple[int, int]] = set()
         payloads = Payloads(self.files, self.directory)
-        self.journal = Journal.open(
-            self.files, self.directory, self.epoch, reader.tail, payloads, segment_bytes=segment_bytes
-        )
+        self.journal = Journal.open(self.files, self.directory, self.epoch, reader.tail, payloads, segment_bytes=segment_bytes)
         self.outputs = Outputs(self.files, self.path, RUN, self.epoch, lambda _: None)
 
     def put(self, *records: r.Record) -> None:
@@ -83,7 +82,7 @@ class Scribe:
         else:
             n = self.next_n.get(attempt, 1)
             self.next_n[attempt] = n + count
-        forms = [[name, None, {}] for name in dict.fromkeys(names)]
+        forms: list[list[Any]] = [[name, None, {}] for name in dict.fromkeys(names)]
         runs = [part for name in names for part in (list(dict.fromkeys(names)).index(name), 1)]
         self.put(r.TargetsCreated([1] * count, b"x" * count, self.now, *attempt, first, n, forms, runs, extras or {}))
         return list(range(first, first + count))
@@ -144,7 +143,7 @@ def whole_run(tree: Path, leaves: int = 3) -> Scribe:
         scribe.now += 1
         scribe.commit(scribe.assign(child), started=scribe.now, wall=number, user=0.25, system=0.25, memory=number * 1000)
     scribe.now += 1
-    scribe.commit(scribe.assign(follow), wall=2.0, data=b"result")
+    scribe.commit(scribe.assign(follow), wall=2.0, data=RESULT)
     scribe.end("complete", "all targets are done")
     scribe.close()
     return scribe

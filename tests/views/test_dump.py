@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jobtree.views.dump import ROW, described, documents
 from jobtree.views.history import History
-from tests.views.scribe import whole_run
+from tests.views.scribe import RESULT, whole_run
 
 
 def test_every_record_has_a_document_with_its_type_and_fields(tmp_path: Path) -> None:
@@ -21,8 +21,8 @@ def test_every_record_has_a_document_with_its_type_and_fields(tmp_path: Path) ->
     assert types[-1] == "RunEnded"
     committed = [document for document in found if document["type"] == "AttemptsCommitted"]
     assert [row["wall"] for document in committed for row in document["rows"]] == [1.0, 1.0, 2.0, 3.0, 2.0]
-    assert committed[-1]["payload_bytes"] == [len(b"result")]
-    assert b"result" not in json.dumps(found).encode()
+    assert committed[-1]["payload_bytes"] == [len(RESULT)]
+    assert RESULT.decode() not in json.dumps(found)
     assert found[0]["time"] == "1970-01-12T13:46:40Z"
 
 

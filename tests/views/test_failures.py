@@ -7,7 +7,8 @@ from dataclasses import replace
 from jobtree.views.failures import MOST_LINES, grouped, report
 from jobtree.views.schema import Failure
 
-ONE = Failure(4711, "align", 1, "exception", "KeyError: 'chr9'", "KeyError", "sweep.py:88 in load", "node07", 1, None, "", 1.0, 1.0, 1)
+PLACE = "sweep.py:88 in load"
+ONE = Failure(4711, "align", 1, "exception", "KeyError: 'chr9'", "KeyError", PLACE, "node07", 1, None, "", 1.0, 1.0, 1)
 
 
 def said(*failures: Failure, **options: object) -> list[str]:
@@ -31,12 +32,12 @@ def test_names_come_in_the_order_of_their_first_failure_and_their_largest_group_
     assert [(group.name, group.where, len(group.failures)) for group in groups] == [
         ("merge", "elsewhere", 1),
         ("align", "b", 2),
-        ("align", "sweep.py:88 in load", 1),
+        ("align", PLACE, 1),
     ]
 
 
 def test_the_example_shows_the_users_own_traceback_host_and_last_output() -> None:
-    traceback = 'Traceback (most recent call last):\n  File "sweep.py", line 88, in load\nKeyError: \'chr9\''
+    traceback = "Traceback (most recent call last):\n  File \"sweep.py\", line 88, in load\nKeyError: 'chr9'"
     lines = said(replace(ONE, output=f"reading chr9\n{traceback}", attempts=3))
     assert lines[2:] == [
         "",

@@ -9,7 +9,8 @@ import re
 import pytest
 
 from jobtree.master.nodes import PHASES, Phase
-from jobtree.views.progress import Console, Progress, Snapshot, ending, sentence
+from jobtree.views.progress import Console, Progress
+from jobtree.views.snapshot import Snapshot, ending, sentence
 
 
 class Clock:
@@ -143,7 +144,8 @@ def test_a_stream_that_is_gone_ends_the_display_and_not_the_run() -> None:
 
 
 def test_the_estimate_is_called_one_for_what_is_known() -> None:
-    assert sentence(Snapshot({"a": [0, 0, 5, 1, 0, 4, 0, 0, 0]}, 1.0, seconds_left=95.0)).endswith("about 1m35s for what is known")
+    known = Snapshot({"a": [0, 0, 5, 1, 0, 4, 0, 0, 0]}, 1.0, seconds_left=95.0)
+    assert sentence(known).endswith("about 1m35s for what is known")
     assert ending(snapshot(1.0, done=1)) == "running after 1s: 1 target"
 
 

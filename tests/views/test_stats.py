@@ -117,7 +117,7 @@ def test_names_are_sorted_by_any_field(tmp_path: Path) -> None:
     whole_run(tmp_path / "tree")
     found = stats(tmp_path / "tree")
     assert [one.name for one in ordered(found, "name")] == ["leaf", "top", "total"]
-    assert [one.name for one in ordered(found, "count")][0] == "leaf"
+    assert ordered(found, "count")[0].name == "leaf"
     assert [one.name for one in ordered(found, "time.total")] == ["leaf", "total", "top"]
     assert [one.name for one in ordered(found, "time.total", descending=False)] == ["top", "total", "leaf"]
     for category in CATEGORIES:

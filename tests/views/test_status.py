@@ -128,7 +128,7 @@ def test_a_tree_whose_first_master_was_killed_at_once_has_a_status(tmp_path: Pat
 def test_the_document_is_json_with_all_fields_and_its_version_first(tmp_path: Path) -> None:
     whole_run(tmp_path / "tree")
     document = json.loads(json.dumps(to_json(status(tmp_path / "tree"))))
-    assert list(document)[0] == "schema"
+    assert next(iter(document)) == "schema"
     assert document["schema"] == 1
     assert set(document) == {"schema", *(field.name for field in fields(Status))}
     assert document["state"] == "complete"

@@ -36,7 +36,7 @@ def test_a_table_is_aligned_without_blanks_at_the_end() -> None:
 def test_a_terminal_gets_the_same_words_as_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "dumb")
-    parts = ["[bold]no markup[/]", Table(columns("<name", "count"), [["[red]align", "1,000"]])]
+    parts: list[str | Table] = ["[bold]no markup[/]", Table(columns("<name", "count"), [["[red]align", "1,000"]])]
     plain, terminal = io.StringIO(), Terminal()
     show(parts, plain)
     show(parts, terminal)

@@ -35,6 +35,10 @@ def remove_tree(tree: str) -> list[str]:
 
     if os.path.islink(tree):
         raise UsageError(f"{tree} is a link to {os.path.realpath(tree)}; name the directory itself")
+    if _is_husk(tree):
+        _remove_journal(os.path.join(tree, "journal"))
+        os.rmdir(tree)
+        return []
     lock = Directory.open(Files(), tree).lock()
     try:
         for name in _ours(tree):
@@ -55,13 +59,31 @@ def _ours(tree: str) -> list[str]:
     return [*unfinished, *(name for name in PARTS if name in names)]
 
 
+def _is_husk(tree: str) -> bool:
+    """Whether a clean was killed here when it was all but done."""
+    journal = os.path.join(tree, "journal")
+    try:
+        return os.listdir(tree) == ["journal"] and not os.path.islink(journal) and os.listdir(journal) in ([], ["LOCK"])
+    except OSError:
+        return False
+
+
 def _remove(path: str) -> None:
     if os.path.islink(path) or not os.path.isdir(path):
         os.unlink(path)
-        return
-    if os.path.basename(path) == "journal":
-        # FORMAT is what makes it a tree: a killed clean must leave one behind, or nothing.
-        for name in os.listdir(path):
-            if name not in ("FORMAT", "LOCK"):
-                _remove(os.path.join(path, name))
-    shutil.rmtree(path)
+    elif os.path.basename(path) == "journal":
+        _remove_journal(path)
+    else:
+        shutil.rmtree(path)
+
+
+def _remove_journal(path: str) -> None:
+    """FORMAT is what makes it a tree, so it goes when all else has gone; LOCK after it, so that nobody begins a new one."""
+    last = ["FORMAT", "LOCK"]
+    for name in [*(name for name in os.listdir(path) if name not in last), *last]:
+        inside = os.path.join(path, name)
+        if os.path.isdir(inside) and not os.path.islink(inside):
+            shutil.rmtree(inside)
+        elif os.path.lexists(inside):
+            os.unlink(inside)
+    os.rmdir(path)

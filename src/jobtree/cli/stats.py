@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
     how.add_argument("--json", action="store_true", help="print JSON for programs: seconds and bytes")
     how.add_argument("--csv", action="store_true", help="print a table for spreadsheets: seconds and bytes")
     parser.add_argument("--sort", metavar="FIELD", default="time.median", help=_SORT)
-    parser.add_argument("--reverse", action="store_true", help="smallest first")
+    parser.add_argument("--reverse", action="store_true", help="the other way round")
     units = parser.add_mutually_exclusive_group()
     units.add_argument("--human", dest="human", action="store_true", default=None, help=_HUMAN)
     units.add_argument("--plain", dest="human", action="store_false", help="seconds, and memory in KiB")

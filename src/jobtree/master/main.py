@@ -82,8 +82,8 @@ class Master:
     display: Display
     clock: Clock
     fence: Fence
+    interrupts: int = 0  # how many ^C count as pressed already: in a notebook the first one stops
     _signals: list[e.Event] = field(default_factory=list)
-    _interrupts: int = 0
     _appended_at: float = 0.0
     _paused: str | None = None
 
@@ -210,8 +210,8 @@ class Master:
             far.close()
 
     def _on_interrupt(self, number: int, frame: Any) -> None:
-        self._interrupts += 1
-        self._signals.append(e.Signalled(self._interrupts, 130))
+        self.interrupts += 1
+        self._signals.append(e.Signalled(self.interrupts, 130))
 
     def _on_end(self, number: int, frame: Any) -> None:
         self._signals.append(e.Signalled(1, 128 + number))

@@ -65,6 +65,7 @@ class Tree:
         self.ended_chains: list[int] = []  # chains whose global temp dirs are to go
         self.unneeded: list[tuple[int, int, str]] = []  # blobs that nobody will read any more
         self._forms: dict[str, Form] = {}
+        self._whys: dict[int, dict[str, Any]] = {}  # by id: what failed first below it, and can't go on
         self._run_keys: list[int] = []  # sorted first ids, as they were when the run was made
         self._runs: dict[int, Run] = {}
         self._appliers: dict[type[r.Record], Callable[[Any], None]] = {
@@ -253,10 +254,13 @@ class Tree:
 
     def _attempts_lost(self, record: r.AttemptsLost) -> None:
         for epoch, number, counts in record.attempts:
+            has_created = self.current[epoch, number].created > 0
             node = self._end_attempt(epoch, number)
             node.losses += counts
             node.begun += counts
-            node.attempt = NOBODY  # should its worker come back with it in time, it may be adopted
+            if not has_created:
+                # Should its worker come back with it in time, it may be adopted; not if blobs of its creations are gone.
+                node.attempt = NOBODY
             self._again(node, record.at)
 
     def _attempts_adopted(self, record: r.AttemptsAdopted) -> None:
@@ -502,10 +506,11 @@ class Tree:
                 parent = node.parent
                 node.stuck_flag = True
                 parent.stuck += 1
+                self._whys.setdefault(parent.id, why)
                 todo += [(taker, why) for taker in self._block_takers(parent, node.founder_n)]
             if parent is None or parent.phase is not Phase.WAITING or parent.open != parent.stuck:
                 continue
-            todo.append((parent, None) if not parent.open else (parent, why or _FAILED_BELOW))
+            todo.append((parent, None) if not parent.open else (parent, why or self._whys.get(parent.id, _FAILED_BELOW)))
 
     def _finish(self, node: Node, at: float) -> Node | None:
         """``node`` is done; its follow-on, if it has one, takes its place."""
@@ -577,9 +582,10 @@ class Tree:
         if follow is not None:
             self._move(follow, Phase.CANCELLED)
             self.nodes.pop(follow.id, None)
-        if node.phase not in (Phase.FAILED, Phase.CANCELLED):
+        if node.phase is Phase.WAITING:
             self._move(node, Phase.DONE)  # its own work is done; what failed lies below it
         self.nodes.pop(node.id, None)
+        self._whys.pop(node.id, None)
 
     def _block_takers(self, parent: Node, founder_n: int) -> list[Node]:
         watch = parent.promises.get(founder_n) if parent.promises else None
@@ -613,11 +619,13 @@ class Tree:
                 continue
             node.stuck_flag = False
             parent.stuck -= 1
+            if not parent.stuck:
+                self._whys.pop(parent.id, None)
             todo.append(parent)
             watch = parent.promises.get(node.founder_n) if parent.promises else None
             for taker in watch.takers if watch is not None else ():
                 taker.vain -= 1
-                if not taker.vain and taker.phase is Phase.BLOCKED:
+                if not taker.vain and taker.phase is Phase.BLOCKED and taker.id in self.nodes:
                     self._move(taker, Phase.HELD)
                     todo.append(taker)
 

@@ -7,10 +7,9 @@ end is none of a view's business; damage is refused as it is in a restart (Journ
 from __future__ import annotations
 
 import gc
-from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..master import records as r
@@ -32,62 +31,11 @@ from ..protocol.messages import (
     ROW_USER,
     ROW_WALL,
 )
+from .kept import BlockHistory, EpochHistory, Taken, WorkerHistory
 from .schema import Failure
 
 #: Told of the end of an attempt: its target's id and name, its ordinal, epoch and number, and what it said by ``Target.log``.
 OnMessages = Callable[[int, str, int, int, int, list[list[Any]]], None]
-
-
-class Taken:
-    """What the attempts of one name took: columns with an entry for each that ended well, and counts of the others."""
-
-    __slots__ = ("cpu", "failed", "lost", "memory", "retries", "time", "wait", "wasted")
-
-    def __init__(self) -> None:
-        self.time = array("d")
-        self.cpu = array("d")
-        self.wait = array("d")
-        self.memory = array("q")
-        self.retries = self.failed = self.lost = 0
-        self.wasted = 0.0
-
-
-@dataclass(slots=True)
-class WorkerHistory:
-    """One worker that has ever joined. ``busy`` and ``cpu`` are the seconds of its targets, ``memory`` their highest peak."""
-
-    joined: r.WorkerJoined
-    left_at: float | None = None
-    reason: str = ""
-    targets: int = 0
-    busy: float = 0.0
-    cpu: float = 0.0
-    memory: int = 0
-
-
-@dataclass(slots=True)
-class BlockHistory:
-    """One submission that was ever planned."""
-
-    planned: r.BlockPlanned
-    ids: list[str] = field(default_factory=list)
-    known: bool = False
-    gone: dict[str, str] = field(default_factory=dict)  # id -> why
-    refused: str | None = None  # why the whole of it never came to be
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing of it is left."""
-        return self.refused is not None or (self.known and len(self.gone) >= len(self.ids))
-
-
-@dataclass(slots=True)
-class EpochHistory:
-    """One master's life; ``ended`` is None as long as it goes on, or where it was cut short."""
-
-    began: r.EpochBegan
-    ended: r.RunEnded | None = None
-    last_at: float = 0.0  # of what is known to have happened in it
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..errors import UsageError
-from .history import History, Taken, WorkerHistory
+from .history import History
+from .kept import Taken, WorkerHistory
 from .presence import master_of
 from .schema import NameStats, Spread, State, Stats, WorkerStats
 from .status import state_of
@@ -101,10 +102,13 @@ def _idle(seconds: float, worker: WorkerHistory) -> float:
 
 
 def ordered(stats: Stats, key: str, *, descending: bool = True) -> list[NameStats]:
-    """The names by a field: ``name``, a count, or ``time.total`` (a category alone means its median); raises UsageError."""
+    """The names by ``name``, a count, or such as ``time.total`` (a category alone means its median); raises UsageError.
+
+    The largest number comes first, and the first name of the alphabet, unless ``descending`` is False.
+    """
     category, _, part = key.partition(".")
     if category == "name" and not part:
-        return sorted(stats.names, key=lambda one: one.name)
+        return sorted(stats.names, key=lambda one: one.name, reverse=not descending)
     value: Callable[[NameStats], Number]
     if category in _COUNTS and not part:
         value = lambda one: getattr(one, category)  # noqa: E731

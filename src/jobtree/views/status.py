@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from ..master.journal.holder import Holder
 from ..master.nodes import Phase
 from .failures import report
-from .history import BlockHistory, History, WorkerHistory
+from .history import History
+from .kept import BlockHistory, WorkerHistory
 from .presence import master_of
 from .schema import BlockView, Counts, NameCounts, State, Status, WorkerView
 from .words import Table, columns, duration, escape, plural, size
