@@ -6,18 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    from jobtree._promise import Promise
-    from jobtree._target import Target
-
+from typing import Any, Protocol
 
 class Context(Protocol):
     """What a running target may ask for. One of it belongs to one attempt."""
 
     @property
-    def target(self) -> Target[Any]:
+    def target(self) -> Any:
         """The target that runs."""
 
     @property
@@ -29,11 +24,11 @@ class Context(Protocol):
         """The requests as they were granted, defaults filled in, by their names; may be incomplete."""
 
     def add_child(
-        self, target: Target[Any], *, allow_failure: bool | None, after: Iterable[Promise[Any]]
-    ) -> Promise[Any]:
+        self, target: Any, *, allow_failure: bool | None, after: Iterable[Any]
+    ) -> Any:
         """Serialise `target` as a child."""
 
-    def set_follow_on(self, target: Target[Any]) -> Promise[Any]:
+    def set_follow_on(self, target: Any) -> Any:
         """Serialise `target` as the follow-on."""
 
     def log(self, text: str, level: str) -> None:
@@ -48,13 +43,13 @@ class Context(Protocol):
     def remaining_time(self) -> float | None:
         """Seconds until the attempt is ended by its time limit or the worker's; None without a limit."""
 
-    def cancel(self, promise: Promise[Any]) -> None:
+    def cancel(self, promise: Any) -> None:
         """Cancel the target whose result is promised, with all below it."""
 
-    def made(self, target: Target[Any], filename: str, line: int) -> None:
+    def made(self, target: Any, filename: str, line: int) -> None:
         """A target was made at this line of the running code; it should be added before the attempt ends."""
 
-    def unmade(self, target: Target[Any]) -> tuple[str, int] | None:
+    def unmade(self, target: Any) -> tuple[str, int] | None:
         """Take a note of `made` back, and tell it."""
 
 

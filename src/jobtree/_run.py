@@ -225,7 +225,10 @@ class _Life:
                 raise UsageError(f"{self.path} has never begun: run its script again instead")
             around = _opening.Surroundings.remembered(opened.tree.about)
             if opened.tree.outcome == "complete":
-                return self._stored(opened) if want_result else self._say_complete()
+                if not want_result:
+                    return self._say_complete()
+                _load_script(around)
+                return self._stored(opened)
             options = self.options.restarting(Options.from_wire(opened.tree.options))
             if want_result:
                 _load_script(around)

@@ -162,7 +162,8 @@ class Target(Generic[R_co]):
         chains of the targets promised in `after` have ended, as it does for promises that it holds. Raises
         Unpicklable, or UsageError where this target is not running.
         """
-        return _running(self, "add_child").add_child(target, allow_failure=allow_failure, after=after)
+        promise: Promise[R] = _running(self, "add_child").add_child(target, allow_failure=allow_failure, after=after)
+        return promise
 
     def add_children(
         self,
@@ -180,7 +181,8 @@ class Target(Generic[R_co]):
 
         Serialised now. Raises UsageError if there is one already.
         """
-        return _running(self, "set_follow_on").set_follow_on(target)
+        promise: Promise[R] = _running(self, "set_follow_on").set_follow_on(target)
+        return promise
 
     def log(self, text: str, level: str = "INFO") -> None:
         """Send a line to the master's log; it is kept whether or not the attempt succeeds."""
@@ -253,7 +255,8 @@ def current_target() -> Target[Any]:
     context = _context.current()
     if context is None:
         raise UsageError("no target is running here")
-    return context.target
+    target: Target[Any] = context.target
+    return target
 
 
 def _running(target: Target[Any], what: str) -> _context.Context:

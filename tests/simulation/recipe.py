@@ -114,7 +114,7 @@ class Recipes:
         plan = Plan()
         plan.seconds = rng.choice((0.002, 0.01, 0.1, 0.5)) * rng.uniform(0.5, 2)
         if rng.random() < taste.slow:
-            plan.seconds = rng.uniform(5, 90)
+            plan.seconds = rng.choice((20, 90, 500)) * rng.uniform(0.2, 1)
         self._children(spec, plan, rng)
         if spec.chain and rng.random() < taste.follow:
             follow = Spec(spec.path + "f", _mix(spec.seed, 0), spec.depth, spec.chain - 1, self._code(spec, rng))

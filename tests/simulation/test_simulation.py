@@ -58,7 +58,7 @@ def test_the_faults_do_happen() -> None:
         adopted += cluster.checks.chronicle.adopted
         recalled += cluster.checks.chronicle.returned
     assert restarts > 20
-    assert lost > 50
+    assert lost > 20
     assert adopted > 5
     assert recalled > 20
 

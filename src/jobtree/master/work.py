@@ -13,6 +13,7 @@ from ..protocol.messages import (
     ROW_EPOCH,
     ROW_FAILURE,
     ROW_FLAGS,
+    ROW_MESSAGES,
     ROW_NUMBER,
     ROW_WALL,
     Type,
@@ -26,6 +27,8 @@ from .roster import Worker
 
 #: Workers lost with the same target running after which the target fails.
 POISON_AFTER = 4
+#: The number of the stream that ``Target.log`` writes to.
+SAID = 0
 #: The first pause before a failed target is tried again, and the longest, in seconds; each one doubles.
 BACKOFF = 0.25
 BACKOFF_MOST = 30.0
@@ -36,6 +39,7 @@ class Work:
 
     def __init__(self, core: Core) -> None:
         self.core = core
+        self._told: dict[tuple[int, int], float] = {}  # by attempt: up to when what it says has been passed on to people
         self.mismatched: set[Attempt] = set()  # ends whose count of creations did not fit, once
 
     def received(self, worker: Worker, kind: Type, body: list[Any], data: bytes) -> None:
@@ -105,6 +109,8 @@ class Work:
             if node.created != row[ROW_CREATED] + (row[ROW_FLAGS] & FLAG_FOLLOW_ON) and not row[ROW_CAUSE]:
                 self._mismatch(worker, node)
                 continue
+            for at, level, text in row[ROW_MESSAGES] or ():
+                self._say(node, at, level, text)
             self.drop(worker, node)
             if row[ROW_CAUSE]:
                 bad.append(place)
@@ -186,6 +192,7 @@ class Work:
         del worker.held[attempt]
         worker.begun.pop(attempt, None)
         worker.recalled.discard(attempt)
+        self._told.pop(attempt, None)
         self.core.scheduler.reserve(worker, node.form, -1)
 
     # -- the rest -------------------------------------------------------------------------------------------------
@@ -199,6 +206,15 @@ class Work:
             if node is not None:
                 name = node.form.name
                 self.core.do(Output(node.id, name, node.begun + 1, epoch, number, stream, offset, at, content))
+                if stream == SAID:
+                    level, _, text = content.decode(errors="replace").rstrip("\n").partition(" ")
+                    self._say(node, at, level, text)
+
+    def _say(self, node: Node, at: float, level: str, text: str) -> None:
+        """Pass on a line of ``Target.log``, which comes live and with the attempt's end, and may have been heard already."""
+        if at > self._told.get(node.attempt, 0.0):
+            self._told[node.attempt] = at
+            self.core.tell(level, f"{node.form.name}:{node.id}: {text}")
 
     def _need(self, worker: Worker, names: list[str]) -> None:
         known = [sha for sha in names if sha in self.core.tree.codes]

@@ -15,7 +15,7 @@ from typing import Any
 from jobtree import _context
 from jobtree.protocol.tracebacks import text_of
 
-from . import nurseries, reaper, runner, scratch, traces
+from . import link, reaper, runner, scratch, traces
 from .failure import describe_import_error
 from .settings import Settings
 
@@ -30,7 +30,7 @@ _PYTHONS: dict[int, Any] = {signal.SIGINT: signal.default_int_handler}
 
 def main() -> None:
     """The program of a nursery in a fresh interpreter."""
-    sys.exit(serve(socket.socket(fileno=nurseries.NURSERY_DESCRIPTOR)))
+    sys.exit(serve(socket.socket(fileno=link.NURSERY_DESCRIPTOR)))
 
 
 def serve(end: socket.socket) -> int:
@@ -40,12 +40,12 @@ def serve(end: socket.socket) -> int:
     reaper.become_subreaper()
     _context.enter_runner()
     traces.install_streams()
-    return _Nursery(nurseries.Link(end)).serve()
+    return _Nursery(link.Link(end)).serve()
 
 
 class _Nursery:
-    def __init__(self, link: nurseries.Link) -> None:
-        self._link = link
+    def __init__(self, end: link.Link) -> None:
+        self._link = end
         self._runners: dict[int, int] = {}  # pid -> runner
         self._scratch = ""
         self._settings: Settings | None = None
@@ -75,14 +75,14 @@ class _Nursery:
 
     def _obey(self, message: list[Any]) -> None:
         match message:
-            case [nurseries.PREPARE, given, tree, scratch_path]:
+            case [link.PREPARE, given, tree, scratch_path]:
                 self._scratch = scratch_path
                 self._settings = Settings.of(given, tree, scratch_path)
                 self._prepare(self._settings)
-            case [nurseries.FORK, number, secret]:
-                descriptors = [self._link.descriptors.popleft() for _ in range(nurseries.RUNNER_DESCRIPTORS)]
+            case [link.FORK, number, secret]:
+                descriptors = [self._link.descriptors.popleft() for _ in range(link.RUNNER_DESCRIPTORS)]
                 self._fork(number, secret, descriptors)
-            case [nurseries.LEAVE]:
+            case [link.LEAVE]:
                 self._leaving = True
 
     def _prepare(self, settings: Settings) -> None:
@@ -101,12 +101,12 @@ class _Nursery:
         try:
             pid = os.fork()
         except OSError as error:
-            self._link.send((nurseries.FORK_FAILED, number, str(error)))
+            self._link.send((link.FORK_FAILED, number, str(error)))
         else:
             if pid == 0:
                 self._become_runner(self._settings, secret, descriptors)
             self._runners[pid] = number
-            self._link.send((nurseries.FORKED, number, pid))
+            self._link.send((link.FORKED, number, pid))
         for descriptor in descriptors:
             os.close(descriptor)
 
@@ -137,7 +137,7 @@ class _Nursery:
                 return
             number = self._runners.pop(pid, None)
             if number is not None:
-                self._link.send((nurseries.DIED, number, status, usage.ru_utime, usage.ru_stime))
+                self._link.send((link.DIED, number, status, usage.ru_utime, usage.ru_stime))
 
     def _be_orphaned(self) -> None:
         """The supervisor is dead: nothing that it has started may survive it."""

@@ -16,6 +16,7 @@ from jobtree.errors import Cause
 from jobtree.ids import Attempt
 from jobtree.protocol.messages import ROW_EPOCH, ROW_NUMBER
 
+from . import link as wire
 from . import nurseries, reaper
 from .effects import Discard, Give, GiveCode, Kill, Launch, Prepare, Retire, TakeBack, Throttle
 from .events import Event, NurseryFailed, RunnerDied, RunnerStarted
@@ -161,7 +162,7 @@ class Processes:
         self._nurseries[epoch] = nursery
         self._settings[epoch] = settings
         self._watch(nursery.link.socket.fileno(), 0, partial(self._hear_nursery, epoch))
-        self._ask(nursery, (nurseries.PREPARE, settings, str(self.tree), self._scratch.path))
+        self._ask(nursery, (wire.PREPARE, settings, str(self.tree), self._scratch.path))
 
     def _launch(self, runner: int, epoch: int) -> None:
         nursery = self._nurseries.get(epoch)
@@ -173,7 +174,7 @@ class Processes:
         self._watch(keeper.stdout, 1, partial(self._pump, keeper, 1))
         self._watch(keeper.stderr, 1, partial(self._pump, keeper, 2))
         self._watch(keeper.report, 2, partial(self._hear, keeper))
-        self._ask(nursery, (nurseries.FORK, runner, keeper.secret), keeper.their_descriptors)
+        self._ask(nursery, (wire.FORK, runner, keeper.secret), keeper.their_descriptors)
 
     def _throttle(self, keeper: Keeper, on: bool) -> None:
         """Leave its reports in the pipe, so that it waits; or hear them again."""
@@ -221,11 +222,11 @@ class Processes:
         events: list[Event] = []
         for message in link.receive():
             match message:
-                case [nurseries.FORKED, runner, pid]:
+                case [wire.FORKED, runner, pid]:
                     events.append(self._started(self._keepers[runner], pid))
-                case [nurseries.DIED, runner, status, user, system]:
+                case [wire.DIED, runner, status, user, system]:
                     self._died(self._keepers[runner], Dying(status, user, system), at)
-                case [nurseries.FORK_FAILED, runner, why]:
+                case [wire.FORK_FAILED, runner, why]:
                     self._bury(self._keepers[runner], Dying(0, message=f"no runner can be forked: {why}"), at)
         if link.closed:
             self._unwatch(link.socket.fileno())

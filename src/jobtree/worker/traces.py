@@ -81,6 +81,7 @@ class Traces:
         self._umask = _umask()
         self._variables = dict(os.environ)
         self._path = list(sys.path)
+        self._argv = list(sys.argv)
         self._flush_c = ctypes.CDLL(None).fflush
         _catch_logging(log_level)
         sys.addaudithook(_audit)
@@ -95,6 +96,8 @@ class Traces:
         sys.stdout, sys.stderr = self._streams
         if sys.path != self._path:
             sys.path[:] = self._path
+        if sys.argv != self._argv:
+            sys.argv[:] = self._argv
         if _flags.moved:
             os.chdir(self._directory)
             _flags.moved = False

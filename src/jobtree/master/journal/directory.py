@@ -96,7 +96,7 @@ class Directory:
         """The error that says who has the tree."""
         holder = self.holder()
         who = f"by {holder}" if holder else "by another master"
-        return TreeLocked(f"{self.tree} is held {who}; `jobtree stop {self.tree}` ends that run")
+        return TreeLocked(f"{self.tree} is held {who}; wait until it has ended, or end it, or use another tree")
 
     def holder(self) -> Holder | None:
         """Who claimed the highest epoch."""
