@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
@@ -70,6 +71,22 @@ def phases() -> str:
     return "\n".join(lines) + "\n" + _table(("from", "to", "moved by"), rows)
 
 
+def rule() -> str:
+    """The dependency rule as the test has it."""
+    path = DOCS.parent / "tests" / "test_architecture.py"
+    spec = spec_from_file_location("_architecture", path)
+    assert spec is not None
+    assert spec.loader is not None
+    test = module_from_spec(spec)
+    spec.loader.exec_module(test)
+    floors = [(f"`{room}`", ", ".join(f"`{known}`" for known in below)) for room, below in test.FLOORS.items()]
+    doors = [(f"`{world}`", ", ".join(f"`{room}`" for room in sorted(owners))) for world, owners in test.DOORS.items()]
+    pure = ", ".join(f"`{room}`" for room in test.PURE)
+    return "\n".join(
+        [_table(("room", "may know, beside itself"), floors), _table(("outside world", "its doors"), doors), f"Pure: {pure}.\n"]
+    )
+
+
 def rooms() -> str:
     """Every file, by the first sentence of its docstring."""
     ground = ROOMS[0][2]
@@ -118,6 +135,7 @@ def limits() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "rule": rule,
     "phases": phases,
     "rooms": rooms,
     "records": records,

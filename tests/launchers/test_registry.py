@@ -41,7 +41,7 @@ def test_a_plugin_is_found_by_its_entry_point_and_cannot_replace_ours(
         EntryPoint("local", "evil:Launcher", registry.GROUP),
         EntryPoint("broken", "jobtree_no_such_module:Launcher", registry.GROUP),
     ]
-    monkeypatch.setattr(registry, "entry_points", lambda group: plugins)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: plugins)
     assert registry.names() == ["broken", "local", "pbs"]
     assert registry.load("pbs") is registry.load("local") is LocalLauncher
     with pytest.raises(UsageError, match=r"'broken' \(jobtree_no_such_module:Launcher\) cannot be loaded"):

@@ -141,6 +141,10 @@ class Checks:
         """A turn's records, before anybody is told."""
         for record in records:
             self.chronicle.read(record, self.cluster.ever_blobs)
+            # (A HELLO that comes twice tells of an old state; then an attempt may run in vain.)
+            if isinstance(record, r.AttemptsReturned) and not self.cluster.world.faults.weather.double:
+                begun = [attempt for attempt in record.attempts if Attempt(*attempt) in self.ran]
+                self.require(not begun, f"{begun} were taken back, and had begun")
 
     def state(self, life: Life) -> None:
         """The insides of a living master, between two turns."""

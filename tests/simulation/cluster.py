@@ -203,9 +203,11 @@ class SimWorker:
                     cluster.at(ready + 0.01 * cluster.rng.random(), runner.start)
                 case do.Give(number, tasks):
                     if number in self.runners:
+                        cluster.checks.require(
+                            self.runners[number].epoch == self.state.epoch, "a runner of an older epoch was given something new"
+                        )
                         self.runners[number].give(tasks)
-                    # else it is dead already, and the news is on its way
-                    else:
+                    else:  # it is dead already, and the news is on its way
                         cluster.orphaned(self, number, tasks)
                 case do.TakeBack(number):
                     if number in self.runners:
@@ -399,7 +401,7 @@ class Cluster:
         events, life.inbox = life.inbox, []
         events += life.server.lost()
         try:
-            if self.happens(0.3):
+            if self.happens(0.05):
                 life.journal.mark()
         except Crash:
             self._crashed(life)
@@ -770,8 +772,8 @@ def world_of(seed: int) -> World:
             cut=maybe(0.01 * scale), mute=maybe(0.003 * scale), slow=maybe(0.01), double=maybe(0.1), late=maybe(0.7)
         ),
         crash=maybe(0.1 * scale), power=rng.choice((0.0, 0.5, 1.0)), down=rng.choice((0.1, 5.0, 80.0)), stop=maybe(0.03 * scale),
-        stall=maybe(0.02), worker_dies=maybe(0.05 * scale), worker_pauses=maybe(0.05), silent=maybe(0.5),
-        runner_dies=0.0 if forgiving else maybe(0.05 * scale), nursery_fails=maybe(0.02), false_alarm=maybe(0.03), signal=maybe(0.02),
+        stall=maybe(0.02), worker_dies=maybe(0.05 * scale), worker_pauses=maybe(0.15), silent=maybe(0.5),
+        runner_dies=0.0 if forgiving else maybe(0.05 * scale), nursery_fails=maybe(0.02), false_alarm=maybe(0.3), signal=maybe(0.02),
         submit_fails=maybe(0.1), submit_partly=maybe(0.2), stillborn=maybe(0.1), full=maybe(0.05),
     )  # fmt: skip
     if seed % 8 == 0:

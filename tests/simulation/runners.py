@@ -47,6 +47,7 @@ class SimRunner:
     doomed: tuple[Attempt | None, str, str] | None = None
     codes: set[str] = field(default_factory=set)
     wanted: str | None = None
+    isolated: bool = False
     announced: bool = False
     created: int = 0
     flags: int = 0
@@ -88,6 +89,8 @@ class SimRunner:
         if self.dead or self.task is not None or not self.unread or not self.started:
             return
         task = self.task = self.unread.popleft()
+        self.cluster.checks.require(not self.isolated, "a runner that a target wanted for itself was given another one")
+        self.isolated = task.form[5]
         self._turn += 1
         self.announced, self.created, self.flags = False, 0, 0
         self.since = self.cluster.now

@@ -50,6 +50,7 @@ class Core:
         self.scheduler = Scheduler(settings.default_cpus, settings.default_memory, settings.target_time)
         self.now = 0.0
         self.step = Step()
+        self.retries = 0  # failed attempts of this master's life after which their targets are tried again
         self.touched: dict[int, Worker] = {}  # workers whose messages this turn has taken in: to be acknowledged
 
     def begin(self, now: float) -> None:

@@ -141,6 +141,7 @@ class Work:
         for row in rows:
             node = self.core.tree.current[row[ROW_EPOCH], row[ROW_NUMBER]]
             verdicts.append(self._verdict(node, row[ROW_CAUSE], row[ROW_FAILURE] or {}))
+        self.core.retries += sum(verdict is not None for verdict in verdicts)
         self.core.emit(r.AttemptsFailed(lengths, data, self.core.now, worker, rows, verdicts))
 
     def _verdict(self, node: Node, cause: str, failure: dict[str, Any]) -> float | None:

@@ -106,6 +106,7 @@ def snapshot_of(state: MasterState, elapsed: float, how: str = "running") -> Sna
         workers=len(live),
         workers_wanted=core.settings.workers,
         failed=sum(tally[Phase.FAILED] for tally in tree.tallies.values()),
+        retries=core.retries,
         seconds_left=_seconds_left(state, sum(worker.cpus for worker in live)) if how == "running" else None,
         state=how,
     )

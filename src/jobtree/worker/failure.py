@@ -62,6 +62,8 @@ def _cause(error: BaseException, stage: Stage, import_error: str) -> Cause:
         return error.cause
     if isinstance(error, Unpicklable):
         return Cause.UNPICKLABLE
+    if isinstance(error, MemoryError):
+        return Cause.MEMORY
     if stage is Stage.LOADING and payload.is_import_failure(error):
         return Cause.IMPORT
     if stage is Stage.LOADING and import_error and isinstance(error, UsageError):
