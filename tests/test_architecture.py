@@ -22,10 +22,10 @@ PURE = (
     "worker.slots", "worker.state",
 )  # fmt: skip
 #: What a pure room needs of the standard library, and msgpack.
-COMPUTING = frozenset(
-    "__future__ abc array bisect collections dataclasses difflib enum functools heapq itertools json math msgpack operator re struct "
-    "typing zlib".split()
-)
+COMPUTING = frozenset({
+    "__future__", "abc", "array", "bisect", "collections", "dataclasses", "difflib", "enum", "functools", "heapq", "itertools",
+    "json", "math", "msgpack", "operator", "re", "struct", "typing", "zlib",
+})  # fmt: skip
 #: Doors: who may open which of the outside worlds.
 DOORS = {
     "zmq": {"protocol.keys", "master.server", "worker.connection"},
@@ -35,7 +35,15 @@ DOORS = {
     "tblib": {"protocol.payload", "protocol.tracebacks"},
 }
 #: Who may use threads, and of them only the lock.
-THREADS = {"master.fleet", "master.main", "master.sweeper", "launchers.local", "worker.processes", "worker.surroundings", "_recording"}
+THREADS = {
+    "master.fleet",
+    "master.main",
+    "master.sweeper",
+    "launchers.local",
+    "worker.processes",
+    "worker.surroundings",
+    "_recording",
+}
 #: Each floor may know the floors named, and itself.
 GROUND = ("errors", "ids", "resources")
 FLOORS = {
@@ -100,7 +108,9 @@ def test_a_pure_room_imports_only_pure_rooms_and_what_computes(module: str) -> N
 
 @pytest.mark.parametrize("module", PURE)
 def test_a_pure_room_opens_no_file_and_prints_nothing(module: str) -> None:
-    called = {node.func.id for node in ast.walk(tree_of(module)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    called = {
+        node.func.id for node in ast.walk(tree_of(module)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
     assert not called & {"open", "print", "input", "exec", "eval"}
 
 
@@ -134,7 +144,11 @@ def test_each_outside_world_has_its_doors_and_no_others() -> None:
 def test_the_master_and_the_views_never_reach_the_pickles() -> None:
     """Whoever of them imports what, and through how many rooms: payloads are opened by runners and by the user's own process."""
     for module in MODULES:
-        if module.split(".")[0] in ("master", "launchers") or module in ("protocol.codec", "protocol.messages", "protocol.session"):
+        if module.split(".")[0] in ("master", "launchers") or module in (
+            "protocol.codec",
+            "protocol.messages",
+            "protocol.session",
+        ):
             assert not _reached_from(module) & {"protocol.payload", "protocol.tracebacks"}, f"{module} can unpickle"
 
 

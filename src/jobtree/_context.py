@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
 
+
 class Context(Protocol):
     """What a running target may ask for. One of it belongs to one attempt."""
 

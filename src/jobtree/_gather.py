@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ._promise import Promise
+from ._recording import words_for_no_target
 from ._target import Target
+from .errors import UsageError
 
 
 class Gather(Target[list[Any]], name="gather", memory=64 << 20):
@@ -15,7 +17,7 @@ class Gather(Target[list[Any]], name="gather", memory=64 << 20):
         super().__init__()
         for target in targets:
             if not isinstance(target, Target):
-                raise TypeError(f"jobtree.run takes a list of targets, and {target!r} is none")
+                raise UsageError(f"jobtree.run takes a list of targets: {words_for_no_target(target)}")
         self.targets = targets
 
     def run(self) -> list[Promise[Any]]:

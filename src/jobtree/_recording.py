@@ -183,7 +183,7 @@ class Recorder:
 
     def _serialise(self, target: Target[Any], tolerant: bool | None, what: str) -> Creation:
         if not isinstance(target, Target):
-            raise UsageError(f"{what}: {_no_target(target)}")
+            raise UsageError(f"{what}: {words_for_no_target(target)}")
         pickled = payload.dumps(target, Promise)
         self._notes.pop(id(target), None)
         form = self._form(target, tolerant)
@@ -258,7 +258,8 @@ def _key_of(promise: object, what: str) -> PromiseKey:
     return promise._jobtree_key_
 
 
-def _no_target(thing: object) -> str:
+def words_for_no_target(thing: object) -> str:
+    """What to tell somebody who has passed something else where a target belongs."""
     if isinstance(thing, FunctionTarget):
         return f"{thing.__qualname__} is to be called: {thing.__name__}(...)"
     if isinstance(thing, type) and issubclass(thing, Target):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import socket
 import sys
@@ -13,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from . import _context, __version__
+from . import __version__, _context
 from ._target import Target, name_of, requests_of
 from .errors import Interrupted, JobtreeError, TargetsFailed, TreeLocked, TreeMismatch, UsageError
 from .options import Options
@@ -68,13 +67,13 @@ def run(
     if the run could not be made, or not to its end.
     """
     _refuse_inside_runner()
+    _speak_plainly()
     root = _as_root(target)
     merged = Options.merged(options, tree=tree, **keywords)
     if inline:
         from ._inline import run_inline
 
         return run_inline(root, retries=merged.retries, keep_going=merged.keep_going, fail_fast=merged.fail_fast)
-    _speak_plainly()
     try:
         return _run_root(root, merged)
     except TargetsFailed as failed:
@@ -152,15 +151,15 @@ def _refuse_inside_runner() -> None:
         )
 
 
-def _as_root(target: Target[Any] | list[Target[Any]]) -> Target[Any]:
+def _as_root(target: Any) -> Target[Any]:
     if isinstance(target, list):
         from ._gather import Gather
 
         return Gather(target)
     if not isinstance(target, Target):
-        raise UsageError(
-            f"jobtree.run takes a target, not {type(target).__name__}; wrap a function with jobtree.call(function, ...)"
-        )
+        from ._recording import words_for_no_target
+
+        raise UsageError(f"jobtree.run takes a target: {words_for_no_target(target)}")
     return target
 
 
@@ -189,6 +188,7 @@ class _Life:
     def run(self, root: Target[Any], script: Any) -> Any:
         """Begin, or continue, the run of ``root``."""
         from . import _opening
+        from ._digest import digest_of
         from ._promise import Promise
         from .protocol import payload
 
@@ -201,7 +201,7 @@ class _Life:
         try:
             around = _here(script)
             _refuse_too_long(around.argv)
-            about = {**around.about(), "digest": hashlib.sha256(pickled.data).hexdigest(), "name": name_of(root)}
+            about = {**around.about(), "digest": digest_of(pickled.data, pickled.codes), "name": name_of(root)}
             options = self.options
             if not opened.is_new:
                 _refuse_another(self.path, opened.tree.about, about)
@@ -359,6 +359,8 @@ def _move_away(path: Path) -> None:
     """Give an existing tree another name, so that its own is free."""
     if not path.exists():
         return
+    if not path.is_dir():
+        raise UsageError(f"{path} is a file; name another directory with --tree")
     from .master.journal.directory import Directory
     from .master.journal.files import Files
 

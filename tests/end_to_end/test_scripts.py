@@ -106,7 +106,7 @@ def test_an_error_in_an_interactive_session_leaves_it_usable(project: Project) -
     assert ended.stdout.split() == ["7"], ended.stderr
     assert "ValueError: invalid literal for int()" in ended.stderr
     assert "TargetsFailed" in ended.stderr
-    assert "jobtree.run takes a target, not int" in ended.stderr
+    assert "jobtree.run takes a target: int is not a target" in ended.stderr
 
 
 def test_lambdas_closures_and_nested_classes(project: Project) -> None:

@@ -114,7 +114,11 @@ def test_forms_of_one_piece_make_runs_of_their_own() -> None:
     forms = [["a", None, {}], ["b", None, {"cpus": 2.0}]]
     garden.apply(r.TargetsCreated([1] * 6, b"abcdef", 0.0, *attempt, 2, 1, forms, [0, 2, 1, 3, 0, 1], {}))
     garden.commit(attempt)
-    assert [(run.form.name, run.first, run.count) for run in garden.tree.waiting_runs()] == [("a", 2, 2), ("b", 4, 3), ("a", 7, 1)]
+    assert [(run.form.name, run.first, run.count) for run in garden.tree.waiting_runs()] == [
+        ("a", 2, 2),
+        ("b", 4, 3),
+        ("a", 7, 1),
+    ]
 
 
 # -- trouble ----------------------------------------------------------------------------------------------------------
@@ -240,7 +244,9 @@ def test_a_cancelled_chain_counts_as_one_that_cannot_go_on() -> None:
 # -- promises ---------------------------------------------------------------------------------------------------------
 
 
-def taker_of(garden: Garden, takes: list[int], after: list[int] | None = None, form: list[object] = PLAIN) -> tuple[int, int, int]:
+def taker_of(
+    garden: Garden, takes: list[int], after: list[int] | None = None, form: list[object] = PLAIN
+) -> tuple[int, int, int]:
     """Two children, and a third that takes promises of theirs; their ids."""
     attempt = garden.assign(ROOT)
     one, two = garden.create(attempt, 2)
@@ -477,7 +483,9 @@ def many(garden: Garden, pieces: int, size: int) -> None:
     attempt = garden.assign(ROOT)
     for number in range(pieces):
         garden.tree.apply(
-            r.TargetsCreated([3] * size, b"abc" * size, 0.0, *attempt, 2 + number * size, 1 + number * size, [PLAIN], [0, size], {})
+            r.TargetsCreated(
+                [3] * size, b"abc" * size, 0.0, *attempt, 2 + number * size, 1 + number * size, [PLAIN], [0, size], {}
+            )
         )
     garden.commit(attempt)
 

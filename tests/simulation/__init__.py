@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 
 from jobtree.master import work
+
 from .cluster import Cluster, world_of
 from .story import tell
 
@@ -15,14 +16,14 @@ def simulate(seed: int) -> tuple[Cluster, Exception | None]:
     """The run of a seed, and what went wrong with it."""
     world = world_of(seed)
     before = work.POISON_AFTER
-    work.POISON_AFTER = world.poison_after  # type: ignore[misc]
+    work.POISON_AFTER = world.poison_after
     cluster = Cluster(world)
     try:
         cluster.run()
     except Exception as problem:  # noqa: BLE001  # whatever it is, its story is told
         return cluster, problem
     finally:
-        work.POISON_AFTER = before  # type: ignore[misc]
+        work.POISON_AFTER = before
     return cluster, None
 
 

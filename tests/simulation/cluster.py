@@ -25,6 +25,7 @@ from jobtree.protocol.messages import VALUE_BLOB, VALUE_INLINE, Role
 from jobtree.worker import effects as do
 from jobtree.worker import events as e
 from jobtree.worker.state import About, WorkerState
+
 from .checks import MAY_WAIT, Broken, Checks
 from .disk import Crash, Disk, read, take_up
 from .network import Link, Network, Weather
@@ -107,8 +108,7 @@ class SimServer(Server):
     def take(self, route: bytes, frames: list[bytes]) -> list[happened.Event]:
         """What a message leads to."""
         event = self._take([route, *frames])
-        found = ([event] if event is not None else []) + self.lost()
-        return found
+        return ([event] if event is not None else []) + self.lost()
 
     def lost(self) -> list[happened.Event]:
         """Sessions that have ended since."""
@@ -290,6 +290,8 @@ class Cluster:
         self.restarts = 0
         self.in_calm = 0  # restarts since
         self.turns = 0
+        self.dials = 0
+        self.born = 0  # workers
         self._numbers = itertools.count(1)
         self.calm = False
 
@@ -357,6 +359,7 @@ class Cluster:
             tree.apply(bare)
             ledger.apply(bare)
         if tree.outcome == "complete" and isinstance(records[-1], r.RunEnded):
+            disk.fuse = None
             journal.close()
             self._finished(tree, journal)
             return
@@ -515,9 +518,7 @@ class Cluster:
                 self.at(self.now + 0.2, self._hang_up, worker, link)
         life.dead = True
         self.life = None
-        if state == "complete":
-            self._finished(tree, life.journal)
-        elif state == "failed" and self.calm and self._as_expected(tree):
+        if state == "complete" or (state == "failed" and self.calm and self._as_expected(tree)):
             self._finished(tree, life.journal)
         else:
             self.at(self.now + self.rng.uniform(0.1, 5), self._start)
@@ -529,7 +530,7 @@ class Cluster:
     def _as_expected(self, tree: Tree) -> bool:
         """Whether just those targets have failed that must; others have had bad luck, and a restart tries them again."""
         failed = {self.checks.chronicle.path.get(target, "?") for target in tree.failed}
-        return failed == self.expected.failed
+        return bool(failed == self.expected.failed)
 
     def _finished(self, tree: Tree, journal: Any) -> None:
         self.outcome = tree.outcome
@@ -543,6 +544,7 @@ class Cluster:
                 if slot.kind not in (VALUE_INLINE, VALUE_BLOB):
                     return None if slot.kind == 0 else BROKEN
                 if slot.kind == VALUE_INLINE:
+                    assert slot.source is not None
                     data = journal.fetch(*slot.source, 1)[1]
                 else:
                     name = (str(slot.argument[2]), str(slot.argument[3]), "r")
@@ -560,6 +562,7 @@ class Cluster:
 
     def connect(self, worker: SimWorker) -> Link:
         """A new socket, to whoever is master now."""
+        self.dials += 1
         number = next(self._numbers)
         link = Link(str(number).encode(), self.life.epoch if self.life is not None else 0)
         self.links[link.route] = (link, worker)
@@ -617,6 +620,7 @@ class Cluster:
         if ident in self.ended:
             return
         number = next(self._numbers)
+        self.born += 1
         worker = SimWorker.__new__(SimWorker)
         self.workers[f"u{number}"] = worker
         worker.__init__(self, number, name, index, ident)  # type: ignore[misc]
@@ -773,8 +777,8 @@ def world_of(seed: int) -> World:
         ),
         crash=maybe(0.1 * scale), power=rng.choice((0.0, 0.5, 1.0)), down=rng.choice((0.1, 5.0, 80.0)), stop=maybe(0.03 * scale),
         stall=maybe(0.02), worker_dies=maybe(0.05 * scale), worker_pauses=maybe(0.15), silent=maybe(0.5),
-        runner_dies=0.0 if forgiving else maybe(0.05 * scale), nursery_fails=maybe(0.02), false_alarm=maybe(0.3), signal=maybe(0.02),
-        submit_fails=maybe(0.1), submit_partly=maybe(0.2), stillborn=maybe(0.1), full=maybe(0.05),
+        runner_dies=0.0 if forgiving else maybe(0.05 * scale), nursery_fails=maybe(0.02), false_alarm=maybe(0.3),
+        signal=maybe(0.02), submit_fails=maybe(0.1), submit_partly=maybe(0.2), stillborn=maybe(0.1), full=maybe(0.05),
     )  # fmt: skip
     if seed % 8 == 0:
         faults = Faults()

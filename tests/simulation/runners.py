@@ -17,6 +17,7 @@ from jobtree.protocol.messages import (
 )
 from jobtree.worker import effects as do
 from jobtree.worker import events as e
+
 from .recipe import ALWAYS, BROKEN, Child, Key, Plan, Spec, resolve, returned, unpack
 
 if TYPE_CHECKING:
@@ -284,7 +285,8 @@ class SimRunner:
         assert self.task is not None
         wall = self.cluster.now - self.since
         return [
-            *self.task.attempt, cause, self.created, self.flags, result, embeds, self.since, wall, 0.0, 0.0, 1 << 20, None, failure,
+            *self.task.attempt, cause, self.created, self.flags, result, embeds, self.since, wall, 0.0, 0.0, 1 << 20,
+            None, failure,
         ]  # fmt: skip
 
     def _value(self, key: Key, values: dict[Key, list[Any]]) -> Any:
@@ -344,4 +346,3 @@ def _ranges(ns: list[int]) -> list[int]:
         else:
             ranges += [n, 1]
     return ranges
-

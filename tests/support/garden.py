@@ -12,8 +12,8 @@ from jobtree.master.nodes import Node, Phase
 from jobtree.master.tree import Tree
 from jobtree.protocol.messages import FLAG_FOLLOW_ON, FLAG_TEMP
 
-PLAIN = ["t", None, {}]
-TOLERANT = ["t", True, {}]
+PLAIN: list[Any] = ["t", None, {}]
+TOLERANT: list[Any] = ["t", True, {}]
 
 
 class Garden:
@@ -52,7 +52,12 @@ class Garden:
         return Attempt(self.tree.epoch, number)
 
     def create(
-        self, attempt: Attempt, count: int = 1, form: list[Any] | None = None, *, first_n: int | None = None,
+        self,
+        attempt: Attempt,
+        count: int = 1,
+        form: list[Any] | None = None,
+        *,
+        first_n: int | None = None,
         extras: dict[int, list[Any]] | None = None,
     ) -> list[int]:
         """Children of a running attempt; their ids."""  # fmt: skip
@@ -61,7 +66,9 @@ class Garden:
             first_n = 1 + sum(piece.size for piece in node.pieces or () if piece.first_n)
         first = self.tree.next_id
         self.apply(
-            r.TargetsCreated([3] * count, b"abc" * count, self.now, *attempt, first, first_n, [form or PLAIN], [0, count], extras or {})
+            r.TargetsCreated(
+                [3] * count, b"abc" * count, self.now, *attempt, first, first_n, [form or PLAIN], [0, count], extras or {}
+            )
         )
         return list(range(first, first + count))
 
@@ -70,7 +77,9 @@ class Garden:
         extras = {0: [takes, [], None]} if takes else {}
         return self.create(attempt, first_n=0, extras=extras)[0]
 
-    def row(self, attempt: Attempt, cause: str = "", result: Any = None, embeds: list[int] | None = None, temp: bool = False) -> list[Any]:
+    def row(
+        self, attempt: Attempt, cause: str = "", result: Any = None, embeds: list[int] | None = None, temp: bool = False
+    ) -> list[Any]:
         """The end of an attempt."""
         node = self.tree.current[attempt]
         follow = any(piece.first_n == 0 for piece in node.pieces or ())
@@ -87,7 +96,9 @@ class Garden:
         """The attempt has ended badly; its target is tried again at ``retry_at``, or never."""
         self.apply(r.AttemptsFailed([0], b"", self.now, 1, [self.row(attempt, "exception")], [retry_at]))
 
-    def run(self, target: int, children: int = 0, *, follow: bool = False, form: list[Any] | None = None, **end: Any) -> list[int]:
+    def run(
+        self, target: int, children: int = 0, *, follow: bool = False, form: list[Any] | None = None, **end: Any
+    ) -> list[int]:
         """All of a target's life up to its commit; the ids of what it created, the follow-on's first."""
         attempt = self.assign(target)
         made = [self.follow(attempt)] if follow else []

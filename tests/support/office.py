@@ -22,7 +22,9 @@ ROOT = 1
 class Office:
     """One master, epoch by epoch; ``step`` is the last turn."""
 
-    def __init__(self, *, workers: int = 1, root: list[Any] | None = None, records: list[r.Record] | None = None, **settings: Any) -> None:
+    def __init__(
+        self, *, workers: int = 1, root: list[Any] | None = None, records: list[r.Record] | None = None, **settings: Any
+    ) -> None:
         self.settings = Settings(run="run", version="1", python="3.11", workers=workers, default_memory=1 << 30, **settings)
         self.now = 100.0
         self.records: list[r.Record] = []
@@ -63,12 +65,16 @@ class Office:
 
     def hello(self, peer: int, uid: str = "", held: list[list[int]] | None = None, **about: Any) -> Step:
         """A worker wants a session."""
+        return self.turn(self.greeting(peer, uid, held, **about))
+
+    def greeting(self, peer: int, uid: str = "", held: list[list[int]] | None = None, **about: Any) -> happened.Hello:
+        """A HELLO, not yet taken in."""
         self._numbers[peer] = 0
         known = {
-            "version": "1", "python": "3.11", "run": "run", "uid": uid or f"u{peer}", "block": "", "index": 0, "host": "h", "pid": 1,
-            "cpus": 1.0, "memory": 8 << 30, "gpus": 0.0, "seen": [0, 0], "held": held or [],
+            "version": "1", "python": "3.11", "run": "run", "uid": uid or f"u{peer}", "block": "", "index": 0, "host": "h",
+            "pid": 1, "cpus": 1.0, "memory": 8 << 30, "gpus": 0.0, "seen": [0, 0], "held": held or [],
         }  # fmt: skip
-        return self.turn(happened.Hello(peer, 0, known | about))
+        return happened.Hello(peer, 0, known | about)
 
     def said(self, peer: int, kind: Type, body: list[Any], data: bytes = b"") -> happened.Received:
         """A message of a worker, not yet taken in."""
@@ -85,7 +91,9 @@ class Office:
         flags = FLAG_FOLLOW_ON if follow else 0
         return [*attempt, cause, created, flags, more.get("result"), None, 0.0, more.get("wall", 1.0), 0.0, 0.0, 0, None, failure]
 
-    def done(self, peer: int, attempt: tuple[int, int], cause: str = "", created: int = 0, follow: bool = False, **more: Any) -> Step:
+    def done(
+        self, peer: int, attempt: tuple[int, int], cause: str = "", created: int = 0, follow: bool = False, **more: Any
+    ) -> Step:
         """An attempt has ended."""
         return self.hear(peer, Type.DONE, [[self.row(attempt, cause, created, follow, **more)], [0]])
 

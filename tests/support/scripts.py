@@ -17,6 +17,8 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 #: Nothing here is a matter of speed: only what hangs takes so long.
 PATIENCE = 60.0
+#: What is to end by itself has no more to do than to notice that it should.
+LEAVE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class Project:
         """After a test: everything must have ended by itself, or else (`kill`) is ended now."""
         try:
             if not kill:
-                poll(lambda: not self.processes(), lambda: f"left behind: {self.processes()}")
+                poll(lambda: not self.processes(), lambda: f"left behind: {self.processes()}", LEAVE_SECONDS)
         finally:
             for running in self._running:
                 if running.process.poll() is None:
@@ -159,9 +161,11 @@ def project(directory: Path) -> Iterator[Project]:
     made.close(kill=False)
 
 
-def poll(condition: Callable[[], object], words: Callable[[], str] | str = "it never came true") -> None:
+def poll(
+    condition: Callable[[], object], words: Callable[[], str] | str = "it never came true", seconds: float = PATIENCE
+) -> None:
     """Wait until a condition is true."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(words if isinstance(words, str) else words())

@@ -105,10 +105,8 @@ def _outcome(tree: Tree) -> str:
 
 def dump(tree: Tree, ledger: Ledger) -> list[str]:
     """All that is durable, in one order: equal lists mean equal states."""
-    lines = [
-        f"epoch {tree.epoch} records {tree.records} next {tree.next_id} outcome {tree.outcome} root {tree.root} result "
-        f"{_slot(tree.result, {})} keep_going {tree.keep_going} number {tree.next_number}"
-    ]
+    lines = [f"epoch {tree.epoch} records {tree.records} next {tree.next_id}, {tree.next_number} keep_going {tree.keep_going}"]
+    lines += [f"outcome {tree.outcome} root {tree.root} result {_slot(tree.result, {})}"]
     lines += [f"tally {name} {tally}" for name, tally in sorted(tree.tallies.items())]
     lines += [f"failed {target} {why}" for target, why in sorted(tree.failed.items())]
     lines += [f"code {sha} {source}" for sha, source in sorted(tree.codes.items())]

@@ -229,14 +229,16 @@ class Scheduler:
             slots = self._moving_slots(shape, worker, now) if shape.fits_at_all(worker) else 0.0
             if slots <= 0:
                 continue
-            for _ in range(MOST_AT_ONCE):
+            left = share
+            while left:
                 what = shape.best()
                 if what is None:
                     return
-                count = min(self._ahead(worker, what.form, slots), share)
+                count = min(self._ahead(worker, what.form, slots), left)
                 if count < 1:
                     break
                 count = min(count, what.count) if isinstance(what, Run) else 1
+                left -= count
                 yield self._take(shape, worker, what, count)
 
     def _moving_slots(self, shape: Shape, worker: Worker, now: float) -> float:

@@ -11,7 +11,6 @@ from ..ids import Attempt
 from ..protocol.messages import HELD_ENDED, HELD_RUNNING, HELD_WAITING
 from .effects import Task
 
-
 #: Bytes of an attempt's creations that may wait for the master's acknowledgement; then ``add_child`` waits.
 UNACKNOWLEDGED = 16 << 20
 

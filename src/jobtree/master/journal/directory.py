@@ -136,8 +136,8 @@ def _make(files: Files, tree: str, writer: str, run_id: bytes) -> None:
                 raise UsageError(f"{path} is a file; name another directory with --tree") from None
         except FileNotFoundError:
             raise UsageError(f"{path} cannot be made: the directory above it is not there") from None
-    if _holds_something(files, tree):
-        raise UsageError(f"{tree} holds something else and is no jobtree tree; name another with --tree")
+        if _holds_something(files, tree):
+            raise UsageError(f"{tree} holds something else and is no jobtree tree; name another with --tree")
     form = {"format": f"{MAJOR}.{MINOR}", "run": str(uuid.UUID(bytes=run_id)), "writer": writer}
     _write_whole(files, f"{tree}/journal", segments.FORMAT_NAME, json.dumps(form).encode() + b"\n")
 
@@ -149,9 +149,11 @@ def _sync_names(files: Files, tree: str) -> None:
 
 
 def _holds_something(files: Files, tree: str) -> bool:
+    if files.names(tree) != ["journal"]:
+        return files.names(tree) != []
     names = files.names(f"{tree}/journal")
     known = [name for name in names if name in (segments.LOCK_NAME, segments.FORMAT_NAME) or ".tmp-" in name]
-    return files.names(tree) != ["journal"] or len(known) < len(names)
+    return len(known) < len(names)
 
 
 def _read_format(files: Files, tree: str) -> bytes | None:

@@ -1,0 +1,170 @@
+"""Sessions: who is welcome, what is adopted, who is given up and when."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobtree.ids import Attempt
+from jobtree.master import effects as want
+from jobtree.master import events as happened
+from jobtree.master import records as r
+from jobtree.protocol.messages import HELD_ENDED, HELD_RUNNING, VERDICT_ADOPT, VERDICT_CANCEL, Type
+from tests.support.office import ROOT, Office
+
+FIRST = Attempt(1, 1)
+
+
+@pytest.mark.parametrize(
+    ("about", "word"),
+    [({"run": "other"}, "another run"), ({"version": "0.9"}, "jobtree 0.9"), ({"python": "3.12"}, "Python 3.12")],
+)
+def test_a_worker_that_does_not_fit_is_refused_in_words(about: dict[str, str], word: str) -> None:
+    office = Office()
+    office.hello(1, **about)
+    ((text,),) = office.sent(Type.REJECT)
+    assert word in text
+    assert office.did(want.EndSession)
+    assert not office.step.records
+
+
+def test_a_worker_that_comes_back_goes_on_with_what_it_holds() -> None:
+    office = Office()
+    office.hello(1, uid="w")
+    office.create(1, FIRST, 2)
+    office.turn(happened.PeerLost(1, "cut"))
+    office.hello(2, uid="w", held=[[1, 1, ROOT, 2, HELD_RUNNING]])
+    ((settings, verdicts),) = office.sent(Type.WELCOME)
+    assert settings["worker"] == 1
+    assert verdicts == [[1, 1, VERDICT_ADOPT, 2]]
+    assert not office.step.records, "nothing has changed, so nothing is journaled"
+    office.done(2, FIRST, created=2)
+    assert office.wrote(r.AttemptsCommitted)
+
+
+def test_a_second_session_of_a_worker_ends_the_first() -> None:
+    office = Office()
+    office.hello(1, uid="w")
+    office.hello(2, uid="w", held=[[1, 1, ROOT, 0, HELD_RUNNING]])
+    assert office.did(want.EndSession) == [want.EndSession(1)]
+
+
+def test_what_a_worker_never_got_is_given_again() -> None:
+    office = Office()
+    office.hello(1, uid="w")
+    office.turn(happened.PeerLost(1, "cut"))
+    office.hello(2, uid="w")
+    assert [record.attempts for record in office.wrote(r.AttemptsReturned)] == [[[1, 1]]]
+    assert office.given(2) == [(Attempt(1, 2), ROOT)]
+
+
+def test_a_lost_attempt_is_adopted_if_nobody_else_has_its_target() -> None:
+    office = Office()
+    office.hello(1, uid="w")
+    office.turn(after=61.0)
+    office.hello(2, uid="w", held=[[1, 1, ROOT, 0, HELD_RUNNING]])
+    assert [record.attempts for record in office.wrote(r.AttemptsAdopted)] == [[[1, 1, ROOT]]]
+    assert office.sent(Type.WELCOME)[0][1] == [[1, 1, VERDICT_ADOPT, 0]]
+    assert not office.given(2), "its one cpu is taken"
+    office.done(2, FIRST)
+    assert office.tree.outcome == "complete"
+
+
+def test_a_lost_attempt_that_had_created_something_is_not_adopted() -> None:
+    """What it had created was dropped, with the blobs, and the worker may have forgotten what was acknowledged."""
+    office = Office()
+    office.hello(1, uid="w")
+    office.create(1, FIRST, 1, extras={0: [[], [], [70_000, "sha"]]})
+    office.turn(after=61.0)
+    assert office.did(want.RemoveBlob) == [want.RemoveBlob(1, 1, "1")]
+    office.hello(2, uid="w", held=[[1, 1, ROOT, 1, HELD_RUNNING]])
+    assert office.sent(Type.WELCOME)[0][1] == [[1, 1, VERDICT_CANCEL, 0]]
+    assert office.given(2) == [(Attempt(1, 2), ROOT)]
+
+
+def test_an_attempt_is_cancelled_whose_target_somebody_else_runs() -> None:
+    office = Office()
+    office.hello(1, uid="w")
+    office.turn(after=61.0)
+    office.hello(2)
+    office.hello(3, uid="w", held=[[1, 1, ROOT, 0, HELD_RUNNING]])
+    assert office.sent(Type.WELCOME)[0][1] == [[1, 1, VERDICT_CANCEL, 0]]
+
+
+def test_an_attempt_that_has_failed_already_is_not_adopted_for_its_retry() -> None:
+    """The acknowledgement was lost: its end must not be counted twice."""
+    office = Office(retries=1)
+    office.hello(1, uid="w")
+    office.done(1, FIRST, cause="exception")
+    office.turn(happened.PeerLost(1, "cut"))
+    office.hello(2, uid="w", held=[[1, 1, ROOT, 0, HELD_ENDED]])
+    assert office.sent(Type.WELCOME)[0][1] == [[1, 1, VERDICT_CANCEL, 0]]
+    assert office.tree.nodes[ROOT].tries == 1
+
+
+def test_after_a_restart_a_worker_of_the_journal_is_waited_for_and_its_attempts_are_adopted() -> None:
+    office = Office(adopt_grace=60.0)
+    office.hello(1, uid="w")
+    office = office.restarted()
+    office.turn(after=59.0)
+    assert not office.wrote(r.AttemptsLost)
+    office.hello(1, uid="w", held=[[1, 1, ROOT, 0, HELD_RUNNING]])
+    assert office.sent(Type.WELCOME)[0][1] == [[1, 1, VERDICT_ADOPT, 0]]
+    office.done(1, FIRST)
+    assert office.tree.outcome == "complete"
+
+
+def test_after_a_restart_a_worker_that_stays_away_is_given_up_after_the_grace() -> None:
+    office = Office(adopt_grace=60.0)
+    office.hello(1, uid="w")
+    office = office.restarted()
+    assert office.state.deadline == pytest.approx(160.0)
+    office.turn(after=60.5)
+    assert [record.attempts for record in office.wrote(r.AttemptsLost)] == [[[1, 1, 1]]]
+
+
+def test_an_attempt_whose_record_was_lost_with_the_power_is_adopted() -> None:
+    office = Office()
+    office.hello(1, uid="w")
+    office.records = [record for record in office.records if not isinstance(record, r.AttemptsAssigned)]
+    office = office.restarted()
+    office.hello(1, uid="w", held=[[1, 1, ROOT, 3, HELD_RUNNING]])
+    assert [record.attempts for record in office.wrote(r.AttemptsAdopted)] == [[[1, 1, ROOT]]]
+    assert office.sent(Type.WELCOME)[0][1] == [[1, 1, VERDICT_ADOPT, 0]]
+
+
+def test_a_silent_worker_is_lost_after_a_minute_and_not_before() -> None:
+    office = Office()
+    office.hello(1)
+    office.turn(after=59.0)
+    assert not office.wrote(r.WorkerLeft)
+    office.turn(after=2.0)
+    assert office.wrote(r.WorkerLeft)
+    assert office.did(want.EndSession) == [want.EndSession(1)]
+
+
+def test_a_worker_out_of_contact_is_lost_after_a_minute_and_not_before() -> None:
+    office = Office()
+    office.hello(1)
+    office.turn(happened.PeerLost(1, "cut"))
+    office.turn(after=59.0)
+    assert not office.wrote(r.WorkerLeft)
+    office.turn(after=2.0)
+    assert office.wrote(r.WorkerLeft)
+
+
+def test_a_worker_whose_process_is_known_to_be_gone_is_lost_at_once() -> None:
+    office = Office()
+    office.turn(happened.BlockSubmitted("jt-script-run-1", ["b"]))
+    office.hello(1, block="jt-script-run-1")
+    office.turn(happened.BlockGone("jt-script-run-1", "b", "it was killed"))
+    assert office.wrote(r.AttemptsLost)
+    assert office.wrote(r.WorkerLeft)
+    assert [submit.n for submit in office.did(want.Submit)] == [1]
+
+
+def test_good_bye_gives_the_rest_to_others() -> None:
+    office = Office()
+    office.hello(1)
+    office.hello(2)
+    office.hear(1, Type.BYE, ["ended by SIGTERM"])
+    assert office.given(2) == [(Attempt(1, 2), ROOT)]

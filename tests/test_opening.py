@@ -1,0 +1,84 @@
+"""From a directory to a master: what is made, kept and given back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jobtree import _opening
+from jobtree.errors import TreeLocked, UsageError
+from jobtree.options import Options
+from jobtree.protocol import keys
+
+
+def test_a_new_tree_is_empty_and_belongs_to_who_opened_it(tmp_path: Path) -> None:
+    opened = _opening.open_tree(tmp_path / "a" / "T", create=True)
+    assert opened.is_new
+    with pytest.raises(TreeLocked):
+        _opening.open_tree(tmp_path / "a" / "T", create=False)
+    opened.close()
+    again = _opening.open_tree(tmp_path / "a" / "T", create=False)
+    assert again.is_new
+    assert again.directory.run_id == opened.directory.run_id
+    again.close()
+
+
+def test_opening_what_is_no_tree_makes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        _opening.open_tree(tmp_path, create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_each_claim_is_another_epoch(tmp_path: Path) -> None:
+    for epoch in (1, 2, 3):
+        opened = _opening.open_tree(tmp_path / "T", create=True)
+        _opening.claim(opened)
+        assert opened.epoch == epoch
+        opened.close()
+
+
+def test_a_restarted_master_keeps_its_keys_and_its_port(tmp_path: Path) -> None:
+    seen = []
+    for _ in range(2):
+        opened = _opening.open_tree(tmp_path / "T", create=True)
+        _opening.claim(opened)
+        server = _opening._server(opened, Options())
+        seen.append(keys.read_connection(tmp_path / "T" / "connection"))
+        server.close()
+        opened.close()
+    first, second = seen
+    assert (first.epoch, second.epoch) == (1, 2)
+    assert first.addresses == second.addresses
+    assert (first.run, first.server_public, first.worker_public, first.worker_secret) == (
+        second.run, second.server_public, second.worker_public, second.worker_secret,
+    )  # fmt: skip
+
+
+def test_a_port_that_is_not_allowed_any_more_is_given_up(tmp_path: Path) -> None:
+    connection = keys.Connection("run", 1, ["tcp://127.0.0.1:7005"], "", "", "")
+    assert list(_opening._ports(Options(port_range="7000:7002"), connection)) == [7000, 7001, 7002]  # type: ignore[arg-type]
+    assert list(_opening._ports(Options(port_range="7004:7006"), connection))[:2] == [7005, 7004]  # type: ignore[arg-type]
+    assert list(_opening._ports(Options(), connection)) == [7005, 0]
+    assert list(_opening._ports(Options(), None)) == [0]
+
+
+def test_workers_share_what_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
+    monkeypatch.setattr(_opening, "_usable_memory", lambda: 16 << 30)
+    for options, expected in (
+        ({}, (8.0, 16 << 30, 1)),
+        ({"workers": 4}, (2.0, 4 << 30, 4)),
+        ({"workers": 3}, (2.0, (16 << 30) // 3, 3)),
+        ({"workers": 16}, (1.0, 1 << 30, 16)),
+        ({"max_cpus": 4, "max_memory": "8G"}, (4.0, 8 << 30, 1)),
+        ({"worker_cpus": 2, "worker_memory": "1G"}, (2.0, 1 << 30, 1)),
+    ):
+        size, count = _opening.worker_size(Options(**options))  # type: ignore[arg-type]
+        assert (size.cpus, size.memory_bytes, count) == expected, options
+
+
+def test_workers_too_small_to_be_of_use_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_opening, "_usable_memory", lambda: 1 << 30)
+    with pytest.raises(UsageError, match="ask for fewer with --workers"):
+        _opening.worker_size(Options(workers=100))  # type: ignore[arg-type]
