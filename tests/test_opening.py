@@ -74,7 +74,7 @@ def test_workers_share_what_this_process_may_use(monkeypatch: pytest.MonkeyPatch
         ({"max_cpus": 4, "max_memory": "8G"}, (4.0, 8 << 30, 1)),
         ({"worker_cpus": 2, "worker_memory": "1G"}, (2.0, 1 << 30, 1)),
     ):
-        size, count = _opening.worker_size(Options(**options))  # type: ignore[arg-type]
+        size, count = _opening.worker_size(Options(**options))
         assert (size.cpus, size.memory_bytes, count) == expected, options
 
 

@@ -1,7 +1,7 @@
 """Whether two roots are the same: a digest of pickled bytes that is the same in every process.
 
-Sets are pickled in an order that changes from process to process, with the seed of the hashes; and the names of code pickled by value
-are made of such bytes. So the instructions of the pickle are read (none is carried out), and what fills a set is put in order first.
+Sets are pickled in an order that changes from process to process, with the seed of the hashes; and the names of code pickled by
+value are made of such bytes. So the instructions of the pickle are read (none is carried out), and what fills a set is sorted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def digest_of(data: bytes, codes: Mapping[str, bytes]) -> str:
 
 
 def _instructions(data: bytes, stable: Mapping[str, str]) -> list[str]:
-    """The opcodes with their arguments; those that fill a set sorted, and what refers to something seen before shows that instead."""
+    """The opcodes with their arguments; those that fill a set sorted, and references to what was seen before replaced by it."""
     told: list[str] = []
     memo: list[str] = []
     marks: list[int] = []

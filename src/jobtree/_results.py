@@ -1,4 +1,4 @@
-"""From the journal's bytes to objects, the root's result and what has failed: the user's own process unpickles them, nobody else."""
+"""From the journal's bytes to objects, the root's result and what has failed: only the user's own process unpickles them."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ def _exception(remains: Remains, path: Path) -> BaseException:
     if remains.blob is None:
         return payload.load_exception(remains.data)
     size, sha, epoch, number = remains.blob
+    where = blobs.blob_path(path, epoch, number, blobs.RESULT)
     try:
-        return payload.load_exception(blobs.read_blob(blobs.blob_path(path, epoch, number, blobs.RESULT), blobs.BlobName(size, sha)))
+        return payload.load_exception(blobs.read_blob(where, blobs.BlobName(size, sha)))
     except StorageFailed as error:
         return RemoteError(str(error))  # the report has its words all the same

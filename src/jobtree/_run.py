@@ -59,12 +59,12 @@ def run(
 ) -> Any:
     """Run ``target`` and all that it leads to; return its result (of a list of targets: a list).
 
-    ``options`` are parsed arguments (see ``add_options``) or an ``Options``; further keywords are options by their names, and win.
+    ``options`` are parsed arguments (see ``add_options``) or an ``Options``; further keywords are options by name, and win.
     An existing tree of the same run is continued, a complete one returns its stored result; ``fresh=True`` begins anew. With
     ``inline`` everything happens in this process, in order, without a journal, for debuggers and tests.
 
-    Raises TargetsFailed if targets have failed; UsageError, TreeMismatch, TreeLocked, JournalDamaged, StorageFailed or Interrupted
-    if the run could not be made, or not to its end.
+    Raises TargetsFailed if targets have failed; UsageError, TreeMismatch, TreeLocked, JournalDamaged, StorageFailed or
+    Interrupted if the run could not be made, or not to its end.
     """
     _refuse_inside_runner()
     _speak_plainly()
@@ -226,7 +226,7 @@ class _Life:
             around = _opening.Surroundings.remembered(opened.tree.about)
             if opened.tree.outcome == "complete":
                 if not want_result:
-                    return self._say_complete()
+                    return self._say_complete("there is nothing left to do")
                 _load_script(around)
                 return self._stored(opened)
             options = self.options.restarting(Options.from_wire(opened.tree.options))
@@ -239,11 +239,11 @@ class _Life:
     def _stored(self, opened: Any) -> Any:
         from ._results import load_result
 
-        self._say_complete()
+        self._say_complete("this is its stored result (--fresh runs it anew)")
         return load_result(opened.tree, opened.payloads.fetch, self.path)
 
-    def _say_complete(self) -> None:
-        print(f"jobtree: {self.path} is complete; this is its stored result (--fresh runs it anew)", file=sys.stderr)
+    def _say_complete(self, words: str) -> None:
+        print(f"jobtree: {self.path} is complete; {words}", file=sys.stderr)
 
     def _live(self, opened: Any, options: Options, around: Any, new: _Root | None, *, want_result: bool) -> Any:
         from . import _opening

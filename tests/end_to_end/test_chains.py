@@ -23,7 +23,7 @@ if __name__ == "__main__":
 
 
 def leftovers(project: Project) -> list[Path]:
-    return [path for path in project.tree.glob("tmp/*/*")]
+    return list(project.tree.glob("tmp/*/*"))
 
 
 def test_a_global_temp_dir_is_the_chain_s_own_empty_at_first_handed_on_and_removed_at_the_end(project: Project) -> None:

@@ -89,7 +89,8 @@ def test_bad_variables_and_files_are_refused_with_their_place(script: Project) -
     assert "JOBTREE_WORKERS" in refused(script.run("script.py", status=2, JOBTREE_WORKERS="x"))
     assert "did you mean JOBTREE_WORKERS?" in refused(script.run("script.py", status=2, JOBTREE_WORKER="1"))
     config = script.write("my.toml", "workrs = 3")
-    assert "my.toml: unknown key 'workrs'; did you mean 'workers'?" in refused(script.run("script.py", "--config", config, status=2))
+    words = refused(script.run("script.py", "--config", config, status=2))
+    assert "my.toml: unknown key 'workrs'; did you mean 'workers'?" in words
     assert "no such file" in refused(script.run("script.py", "--config", "missing.toml", status=2))
 
 
@@ -158,7 +159,9 @@ def _newer(content: bytes) -> bytes:
         ("Setup", "Setup is a class; make a target of it: Setup(...)"),
     ],
 )
-def test_a_root_that_is_none_or_can_t_be_pickled_is_refused_before_anything_is_made(script: Project, what: str, words: str) -> None:
+def test_a_root_that_is_none_or_can_t_be_pickled_is_refused_before_anything_is_made(
+    script: Project, what: str, words: str
+) -> None:
     ended = script.run("script.py", what, "--tree", "T", status=2)
     assert words in refused(ended)
     assert not script.tree.exists()

@@ -1,4 +1,4 @@
-"""Where the code of targets may live: in scripts of any name, modules run with -m, on the command line, in a REPL, in closures."""
+"""Where the code of targets may live: scripts of any name, modules run with -m, the command line, a REPL, closures."""
 
 from __future__ import annotations
 

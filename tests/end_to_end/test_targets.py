@@ -49,7 +49,8 @@ def current(): return jobtree.current_target().name
 def everything(target):
     made = [
         Plain(1), Bare(2), Data(3), Frozen(x=4), without(5, y=6), named(7), annotated(8), current(),
-        jobtree.call(len, "abc").needs(memory="2M", cpus=1, name="len"), jobtree.call(lambda target: target.cpus).needs(cpus=0.25),
+        jobtree.call(len, "abc").needs(memory="2M", cpus=1, name="len"),
+        jobtree.call(lambda target: target.cpus).needs(cpus=0.25),
         named(9).needs(name="other"),
     ]
     target.log("a line")
@@ -113,18 +114,19 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(
     ("source", "arguments", "printed"),
     [
-        ("@jobtree.target\ndef f(target, a: int, *, b: float = 1.5): return (a, b)\njobtree.main(f)", ["3", "--b", "2"], "(3, 2.0)"),
+        ("@jobtree.target\ndef f(target, a: int, *, b: float = 1.5): return (a, b)\njobtree.main(f)", ["3", "--b", "2"],
+         "(3, 2.0)"),
         ("def f(a: int, flag: bool = False): return (a, flag)\njobtree.main(f)", ["3", "--flag"], "(3, True)"),
         ("def f(*words): return words\njobtree.main(f)", ["x", "y"], "('x', 'y')"),
-        ("class A(jobtree.Target):\n def __init__(self, p: pathlib.Path): self.p = p\n def run(self): return self.p\njobtree.main(A)",
-         ["x/y"], "x/y"),
+        ("class A(T):\n def __init__(self, p: pathlib.Path): self.p = p\n def run(self): return self.p\njobtree.main(A)", ["x/y"],
+         "x/y"),
         ("def f(): return None\njobtree.main(jobtree.call(f))", [], ""),
     ],
 )  # fmt: skip
 def test_main_reads_arguments_from_annotations(project: Project, source: str, arguments: list[str], printed: str) -> None:
     body, last = source.rsplit("\n", 1)
     ended = project.script(
-        f"import jobtree, pathlib\n{body}\nif __name__ == '__main__':\n    {last}\n", *arguments, "--tree", "T"
+        f"import jobtree, pathlib\nT = jobtree.Target\n{body}\nif __name__ == '__main__':\n    {last}\n", *arguments, "--tree", "T"
     )
     assert ended.out.strip() == printed
 
@@ -158,7 +160,9 @@ import jobtree, pathlib
 def name(): return "word"
 
 @jobtree.target
-def size(result): return (result.argv[0], result.stdout and result.stdout.name, [p.name for p in result.outputs], result.seconds >= 0)
+def size(result):
+    outputs = [p.name for p in result.outputs]
+    return (result.argv[0], result.stdout and result.stdout.name, outputs, result.seconds >= 0)
 
 @jobtree.target
 def root(target):

@@ -111,7 +111,7 @@ class Project:
         return self.ledger.read_text().splitlines() if self.ledger.exists() else []
 
     def processes(self) -> dict[int, str]:
-        """Live processes of this project, by pid, with their command lines: also those forked from them, or started by targets."""
+        """Live processes of this project, by pid, with their command lines: those that targets have started, too."""
         found = {}
         for entry in os.scandir("/proc"):
             if entry.name.isdecimal() and int(entry.name) != os.getpid() and self._is_ours(Path(entry.path)):

@@ -38,12 +38,12 @@ MOVES: Final[dict[tuple[Phase, Phase], str]] = {
     (Phase.WAITING, Phase.DONE): "no open children left",
     (Phase.FAILED, Phase.READY): "TargetsRetried",
     (Phase.CANCELLED, Phase.READY): "TargetsRetried",
-    (Phase.HELD, Phase.CANCELLED): "SubtreesCancelled",
+    (Phase.HELD, Phase.CANCELLED): "SubtreesCancelled; what it belongs to has ended without it",
     (Phase.READY, Phase.CANCELLED): "SubtreesCancelled",
     (Phase.RUNNING, Phase.CANCELLED): "SubtreesCancelled",
     (Phase.WAITING, Phase.CANCELLED): "SubtreesCancelled",
     (Phase.FAILED, Phase.CANCELLED): "SubtreesCancelled",
-    (Phase.BLOCKED, Phase.CANCELLED): "SubtreesCancelled",
+    (Phase.BLOCKED, Phase.CANCELLED): "SubtreesCancelled; what it belongs to has ended without it",
 }
 
 PHASES: Final = len(Phase)

@@ -222,6 +222,7 @@ class WorkerJoined(Record):
     index: int
     cpus: float
     memory: int
+    gpus: float = 0.0
 
 
 @dataclass(slots=True)

@@ -71,7 +71,7 @@ class Roster:
         """Take in a worker that the journal knows, or will know."""
         worker = Worker(
             joined.worker, joined.uid, joined.host, joined.pid, joined.block, joined.index,
-            joined.cpus, joined.memory,
+            joined.cpus, joined.memory, joined.gpus,
         )  # fmt: skip
         self.workers[worker.number] = worker
         self.by_uid[worker.uid] = worker
@@ -154,5 +154,5 @@ def about_worker(hello: dict[str, Any], number: int, at: float) -> WorkerJoined:
     """The record of a worker that says HELLO for the first time."""
     return WorkerJoined(
         at, number, hello["uid"], hello["host"], hello["pid"], hello["block"], hello["index"],
-        float(hello["cpus"]), hello["memory"],
+        float(hello["cpus"]), hello["memory"], float(hello["gpus"]),
     )  # fmt: skip

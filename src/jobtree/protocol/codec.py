@@ -254,6 +254,11 @@ def _need(body: list[Any], data: bytes) -> None:
         _fail(Type.NEED, "the body must be one array of SHA-256 names")
 
 
+def _beat(body: list[Any], data: bytes) -> None:
+    if len(body) != 1 or not _naturals(body):
+        _fail(Type.BEAT, "the body must be the number of messages taken so far")
+
+
 def _bye(body: list[Any], data: bytes) -> None:
     if len(body) != 1 or not isinstance(body[0], str):
         _fail(Type.BYE, "the body must be a reason")
@@ -267,5 +272,6 @@ _CHECKS = {
     Type.LOG: _log,
     Type.RETURNED: _returned,
     Type.NEED: _need,
+    Type.BEAT: _beat,
     Type.BYE: _bye,
 }

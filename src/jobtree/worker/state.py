@@ -112,7 +112,6 @@ class WorkerState:
         self._limits: dict[Attempt, tuple[float, int]] = {}  # when an attempt is out of time, and its runner
         self._log: deque[tuple[list[Any], bytes]] = deque()
         self._log_size = 0
-        self._log_dropped = 0
         self._log_sent: deque[tuple[int, int]] = deque()
         self._log_flying = 0
         self._out = _Outbox()
@@ -520,7 +519,6 @@ class WorkerState:
         while self._log_size > LOG_KEPT:
             _, dropped = self._log.popleft()
             self._log_size -= len(dropped)
-            self._log_dropped += len(dropped)
 
     # -- code -----------------------------------------------------------------------------------------------------
 
