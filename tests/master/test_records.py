@@ -16,7 +16,7 @@ SAMPLES: dict[str, Any] = {
     "number": 5, "first": 6, "first_n": 1, "forms": [["t", None, {}]], "runs": [0, 2], "extras": {1: [[1, 1], [], None]},
     "sha": "abc", "worker": 7, "targets": [1, 2], "attempts": [[1, 2]], "rows": [[1, 2]], "verdicts": [None, 2.5],
     "reason": "why", "cause": "no-fit", "message": "m", "name": "b", "pool": "", "n": 2, "ids": ["x"], "id": "x", "uid": "u",
-    "block": "b", "index": 0, "cpus": 1.5, "memory": 1 << 30, "state": "complete", "counts": {"t": [0] * 9},
+    "block": "b", "index": 0, "cpus": 1.5, "memory": 1 << 30, "gpus": 1.0, "state": "complete", "counts": {"t": [0] * 9},
 }  # fmt: skip
 
 

@@ -105,5 +105,5 @@ def test_an_attempt_that_was_given_back_is_not_adopted() -> None:
 
 
 def test_a_hello_makes_the_record_of_a_worker() -> None:
-    hello = {"uid": "u", "host": "h", "pid": 2, "block": "b", "index": 0, "cpus": 2, "memory": 100}
+    hello = {"uid": "u", "host": "h", "pid": 2, "block": "b", "index": 0, "cpus": 2, "memory": 100, "gpus": 0}
     assert about_worker(hello, 1, 1.0) == JOINED
