@@ -111,6 +111,9 @@ if __name__ == "__main__":
     assert ended.lines == [str(("mine", 256 << 20))]
 
 
+IMPORTS = "import jobtree, pathlib\nT = jobtree.Target"
+
+
 @pytest.mark.parametrize(
     ("source", "arguments", "printed"),
     [
@@ -126,7 +129,7 @@ if __name__ == "__main__":
 def test_main_reads_arguments_from_annotations(project: Project, source: str, arguments: list[str], printed: str) -> None:
     body, last = source.rsplit("\n", 1)
     ended = project.script(
-        f"import jobtree, pathlib\nT = jobtree.Target\n{body}\nif __name__ == '__main__':\n    {last}\n", *arguments, "--tree", "T"
+        f"{IMPORTS}\n{body}\nif __name__ == '__main__':\n    {last}\n", *arguments, "--tree", "T"
     )
     assert ended.out.strip() == printed
 

@@ -81,6 +81,18 @@ def test_a_lost_attempt_that_had_created_something_is_not_adopted() -> None:
     assert office.given(2) == [(Attempt(1, 2), ROOT)]
 
 
+def test_not_even_when_another_attempt_was_lost_since() -> None:
+    office = Office()
+    office.hello(1, uid="w")
+    office.create(1, FIRST, 1, extras={0: [[], [], [70_000, "sha"]]})
+    office.turn(after=61.0)
+    office.hello(2)
+    assert office.given(2) == [(Attempt(1, 2), ROOT)]
+    office.turn(after=61.0)
+    office.hello(3, uid="w", held=[[1, 1, ROOT, 1, HELD_RUNNING]])
+    assert office.sent(Type.WELCOME)[0][1] == [[1, 1, VERDICT_CANCEL, 0]]
+
+
 def test_an_attempt_is_cancelled_whose_target_somebody_else_runs() -> None:
     office = Office()
     office.hello(1, uid="w")

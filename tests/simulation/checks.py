@@ -140,10 +140,11 @@ class Checks:
 
     def turned(self, records: list[r.Record]) -> None:
         """A turn's records, before anybody is told."""
+        weather = self.cluster.world.faults.weather
         for record in records:
             self.chronicle.read(record, self.cluster.ever_blobs)
-            # (A HELLO that comes twice tells of an old state; then an attempt may run in vain.)
-            if isinstance(record, r.AttemptsReturned) and not self.cluster.world.faults.weather.double:
+            # (A HELLO that comes twice, or late, tells of an old state; then an attempt may run in vain.)
+            if isinstance(record, r.AttemptsReturned) and not (weather.double or weather.late):
                 begun = [attempt for attempt in record.attempts if Attempt(*attempt) in self.ran]
                 self.require(not begun, f"{begun} were taken back, and had begun")
 

@@ -102,6 +102,20 @@ def test_what_waits_behind_another_is_taken_back_for_an_idle_runner() -> None:
     assert made.fill() == [], "it is asked once"
 
 
+def test_a_runner_that_had_nothing_to_give_back_is_not_asked_again_and_again() -> None:
+    """It has read its second task already, and the end of its first one is on the way."""
+    made = slots(2.0)
+    quick(made)
+    fed(made, task(1), task(2), task(3), task(4))
+    busy = next(runner for runner in made.runners.values() if len(runner.tasks) > 1)
+    for other in [runner for runner in made.runners.values() if runner is not busy]:
+        for attempt in list(other.tasks):
+            made.finished(other.number, attempt, 0.001)
+    assert TakeBack(busy.number) in made.fill()
+    assert made.taken_back(busy.number, []) == []
+    assert made.fill() == []
+
+
 def test_nothing_is_taken_back_where_there_is_no_room_to_run_it() -> None:
     """An idle runner alone is no reason: what came back would be given to the same runner again, and so on for ever."""
     made = slots(1.0)

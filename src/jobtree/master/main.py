@@ -165,6 +165,7 @@ class Master:
         elif journal.paused is None and now - self._appended_at >= MARK_AFTER:
             self._appended_at = now
             journal.mark()
+            gc.collect(1)
         if journal.paused == self._paused:
             return []
         self._paused = journal.paused
@@ -224,7 +225,7 @@ def _drain(end: socket.socket) -> None:
 
 @contextlib.contextmanager
 def _quiet_gc() -> Iterator[None]:
-    """The loop makes no cycles worth collecting, and a collection over a million targets is a long turn."""
+    """A collection over a million targets is a long turn, and few cycles are made: the young ones are looked at when idle."""
     was_on = gc.isenabled()
     gc.freeze()
     gc.disable()

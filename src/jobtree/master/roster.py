@@ -144,6 +144,8 @@ def _may_adopt(tree: Tree, epoch: int, number: int, target: int) -> bool:
 
     It may if its target is ready: not if that very attempt has failed already and its target waits to be tried again.
     """
+    if (epoch, number) in tree.over:
+        return False
     node = tree.nodes.get(target)
     if node is None:
         return tree.find_run(target) is not None

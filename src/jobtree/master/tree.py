@@ -56,6 +56,7 @@ class Tree:
         self.records = 0  # applied so far; the number of the next one
         self.nodes: dict[int, Node] = {}  # all that are more than one of many, and not done
         self.current: dict[tuple[int, int], Node] = {}  # by attempt: what is running
+        self.over: set[tuple[int, int]] = set()  # attempts never to be adopted: failed, or lost with what they had created
         self.failed: dict[int, dict[str, Any]] = {}  # by id: why
         self.tallies: dict[str, list[int]] = {}  # by name: how many targets stand in each phase
         self.codes: dict[str, Source] = {}  # code pickled by value, by SHA-256
@@ -254,13 +255,12 @@ class Tree:
 
     def _attempts_lost(self, record: r.AttemptsLost) -> None:
         for epoch, number, counts in record.attempts:
-            has_created = self.current[epoch, number].created > 0
+            if self.current[epoch, number].created:
+                self.over.add((epoch, number))  # the blobs of its creations go, and its worker may have forgotten the rest
             node = self._end_attempt(epoch, number)
             node.losses += counts
             node.begun += counts
-            if not has_created:
-                # Should its worker come back with it in time, it may be adopted; not if blobs of its creations are gone.
-                node.attempt = NOBODY
+            node.attempt = NOBODY  # should its worker come back with it in time, it may be adopted
             self._again(node, record.at)
 
     def _attempts_adopted(self, record: r.AttemptsAdopted) -> None:
@@ -299,6 +299,7 @@ class Tree:
 
     def _attempts_failed(self, record: r.AttemptsFailed) -> None:
         for row, verdict in zip(record.rows, record.verdicts, strict=True):
+            self.over.add((row[ROW_EPOCH], row[ROW_NUMBER]))
             node = self._end_attempt(row[ROW_EPOCH], row[ROW_NUMBER])
             node.begun += 1
             node.tries += 1

@@ -170,7 +170,7 @@ class _Runner:
         result = recorder.finish(returned)
         if around.failed is not None:
             raise around.failed
-        around.flush()
+        around.flush(hold=True)
         if result.kind is ResultKind.NONE:
             return None, None, b""
         if result.kind is ResultKind.PROMISE:

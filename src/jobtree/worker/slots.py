@@ -35,6 +35,7 @@ class Runner:
     gpus: float = 0.0
     shape: tuple[float, int, float] | None = None
     taking_back: bool = False
+    emptied: bool = False  # it has been asked for all that it had not begun, and been given nothing since
     dying: bool = False
     isolated: bool = False  # it has run, or runs, a target that wanted a runner for itself
 
@@ -152,6 +153,7 @@ class Slots:
             self.free_memory -= runner.memory
             self.free_gpus -= runner.gpus
         runner.tasks[task.attempt] = task
+        runner.emptied = False
 
     def finished(self, number: int, attempt: Attempt, wall: float) -> list[Effect]:
         """A runner has finished a task."""
@@ -205,6 +207,7 @@ class Slots:
         if runner is None:
             return []
         runner.taking_back = False
+        runner.emptied = True
         tasks = [runner.tasks.pop(attempt) for attempt in attempts if attempt in runner.tasks]
         return tasks
 
@@ -223,7 +226,7 @@ class Slots:
         """Somebody is idle, and there is room, while somebody else has tasks waiting: take them back, and give them again."""
         effects: list[Effect] = []
         for runner in self.runners.values():
-            if len(runner.tasks) > 1 and not runner.dying and self._fits(runner.cpus, runner.memory, runner.gpus):
+            if len(runner.tasks) > 1 and not (runner.dying or runner.emptied) and self._fits(runner.cpus, runner.memory, runner.gpus):
                 effects += self.take_back(runner)
         return effects
 

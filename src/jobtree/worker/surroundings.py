@@ -25,6 +25,7 @@ from .underway import Messages
 PIECE_BYTES = 256 * 1024
 PIECE_TARGETS = 1000
 PIECE_SECONDS = 0.05
+HELD_BYTES = 64 * 1024
 #: A whole number takes at most so many bytes in a record, which has to fit into a frame of 1 MiB: so many may stand in one extra.
 RANGE_BYTES = 5
 MOST_RANGES = 120_000
@@ -39,14 +40,20 @@ class Voice:
         self._answers = answers
         self._told: set[str] = set()
         self._lock = threading.Lock()
+        self._held = b""
 
-    def say(self, head: tuple[Any, ...], data: bytes = b"") -> None:
-        """Send a report; waits while the supervisor has no time."""
-        self.write(channel.pack_report(head, data))
+    def say(self, head: tuple[Any, ...], data: bytes = b"", *, hold: bool = False) -> None:
+        """Send a report; waits while the supervisor has no time. With ``hold`` it goes with the next one, which is near."""
+        self.write(channel.pack_report(head, data), hold=hold)
 
-    def write(self, frame: bytes) -> None:
+    def write(self, frame: bytes, *, hold: bool = False) -> None:
         """Send a whole frame."""
         with self._lock:
+            if self._held:
+                frame, self._held = self._held + frame, b""
+            if hold and len(frame) < HELD_BYTES:
+                self._held = frame
+                return
             sent = os.write(self._reports, frame)
             while sent < len(frame):
                 sent += os.write(self._reports, memoryview(frame)[sent:])
@@ -142,12 +149,12 @@ class Attendance:
         """Ask the master to cancel a child."""
         raise UsageError("cancel: the worker has no way to ask for it yet")
 
-    def flush(self) -> None:
-        """Send what is still here."""
+    def flush(self, *, hold: bool = False) -> None:
+        """Send what is still here; with ``hold`` together with the attempt's end, which wakes the supervisor once and not twice."""
         if self._piece is not None:
             piece, self._piece = self._piece, None
             codes = self._voice.tell_codes(piece.codes)
-            self._voice.say((channel.CREATED, piece.to_wire(self.task), codes), b"".join(piece.payloads))
+            self._voice.say((channel.CREATED, piece.to_wire(self.task), codes), b"".join(piece.payloads), hold=hold)
 
     def messages(self) -> list[list[Any]] | None:
         """What was logged, for the row."""
