@@ -119,9 +119,9 @@ def test_values_arrive_in_the_places_of_promises(door: Door) -> None:
         [*keys[0], VALUE_NONE, None, b""],
         [*keys[1], VALUE_INLINE, None, payload.dumps({"inner": Promise(keys[2])}, Promise).data],
         [*keys[2], VALUE_BLOB, [*name, 1, 901], b""],
-        [*keys[3], VALUE_FAILURE, "it went wrong", b""],
-        [*keys[4], VALUE_CANCELLED, None, b""],
-        [*keys[5], VALUE_FAILURE, ["sort", "exit", "exited with status 1"], b""],
+        [*keys[3], VALUE_FAILURE, {"name": "", "id": 7, "cause": "exception", "message": "it went wrong"}, b""],
+        [*keys[4], VALUE_CANCELLED, {"name": "", "id": 8, "cause": "cancelled", "message": "cancelled"}, b""],
+        [*keys[5], VALUE_FAILURE, {"name": "sort", "id": 9, "cause": "exit", "message": "exited with status 1"}, b""],
     ]
     targets = door.script.echo([Promise(key) for key in keys])
     (attempt,) = door.give(targets, values=values)

@@ -23,7 +23,7 @@ Shapes used by several types:
     is None, or, in a group of one, ``[blob and who wrote it (size, sha256, epoch, number, n) or None, values]``.
 *value*, a kept promise
     ``[epoch, number, n, kind, argument]``: the promise's key; a ``VALUE_*`` kind; the blob and the attempt that wrote it
-    (``[size, sha256, epoch, number]``) or the words of a failure.
+    (``[size, sha256, epoch, number]``) or the words of a failure (a map: name, id, cause, message).
 
 The body of RUN is ``[forms, groups, lengths]``; its forms are ``[name, cpus, memory bytes, gpus, time limit or None, isolate]`` and
 ``lengths`` are those of all payloads in the data frame: for each group those of its targets, then those of its inline values. That

@@ -160,8 +160,8 @@ class _Runner:
             path = blobs.blob_path(self._tree, epoch, number, blobs.RESULT)
             return payload.Stored(lambda: blobs.read_blob(path, blobs.BlobName(size, sha)))
         if kind == VALUE_FAILURE:
-            return Failure(message=argument) if isinstance(argument, str) else Failure(*argument)
-        return Cancelled(argument or "") if kind == VALUE_CANCELLED else None
+            return Failure(argument["name"], argument["cause"], argument["message"])
+        return Cancelled(argument["name"]) if kind == VALUE_CANCELLED else None
 
     def _finish(
         self, recorder: Recorder, returned: object, around: Attendance

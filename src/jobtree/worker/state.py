@@ -1,33 +1,25 @@
 """The worker as a pure function with a memory: ``WorkerState.step(events, now)`` gives the effects of one turn.
 
 It owns the dealings with the master: looking for it, HELLO, what is held and not yet acknowledged, what to do on each message. Which
-runner runs what is the business of ``slots``, what must be kept that of ``held``. Times are unix seconds.
+runner runs what is the business of ``slots``, what must be kept that of ``held``, what is to be told that of ``outbox``. Times are unix seconds.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Any
 
 from ..ids import Attempt
 from ..protocol.codec import Message
-from ..protocol.messages import (
-    DATA_LIMIT,
-    ROW_EPOCH,
-    ROW_NUMBER,
-    ROW_WALL,
-    VALUE_INLINE,
-    VERDICT_ADOPT,
-    Type,
-    default_temp,
-)
+from ..protocol.messages import ROW_EPOCH, ROW_NUMBER, ROW_WALL, VERDICT_ADOPT, Type
 from ..protocol.session import Session
 from . import events as e
-from .effects import Connect, Disconnect, Effect, Exit, Give, GiveCode, Prepare, Task, Throttle, Transmit
+from .effects import Connect, Disconnect, Effect, Exit, Give, GiveCode, Prepare, Throttle, Transmit
 from .held import UNACKNOWLEDGED, Held, Holdings, PieceKept
+from .letters import tasks_of
+from .outbox import Outbox
 from .slots import Slots
 
 BEAT_EVERY = 10.0
@@ -38,10 +30,6 @@ ANSWER_WITHIN = 5.0
 REDIAL_FIRST, REDIAL_MOST, REDIAL_LATER = 0.1, 2.0, 30.0
 #: How long a worker that holds nothing, or has never reached any master, goes on looking for one.
 PATIENCE_IDLE, PATIENCE_NEVER = 120.0, 60.0
-#: Output that may be on its way to the master, and that is kept back beyond that (bytes).
-LOG_WINDOW = 4 << 20
-LOG_KEPT = 4 << 20
-GATHER_LIMIT = 500
 
 
 @unique
@@ -71,18 +59,6 @@ class About:
     patience: float = 600.0
 
 
-@dataclass(slots=True)
-class _Outbox:
-    """What a turn has to say, gathered into as few messages as may be."""
-
-    codes: dict[str, bytes] = field(default_factory=dict)
-    pieces: list[tuple[Held, PieceKept]] = field(default_factory=list)
-    ended: list[Held] = field(default_factory=list)
-    started: list[list[Any]] = field(default_factory=list)
-    returned: list[list[int]] = field(default_factory=list)
-    drains: bool = False  # the master is to know that nothing new is begun here
-
-
 class WorkerState:
     """All that a worker knows, and what it does about events; ``chance`` gives numbers from 0 to 1."""
 
@@ -98,10 +74,7 @@ class WorkerState:
         self._session = Session(0)
         self._sessions = 0
         self._seen = [0, 0]  # epoch and record of the highest acknowledgement
-        self._codes: dict[str, bytes] = {}
-        self._codes_found: dict[str, None] = {}  # by runners here, and not known to be on the master's disk
-        self._codes_unsent: list[str] = []
-        self._codes_sent: list[tuple[int, list[str]]] = []
+        self._codes: dict[str, bytes] = {}  # code pickled by value, by SHA-256
         self._wanted: dict[str, set[int]] = {}  # code blobs that runners wait for
         self._redials = 0
         self._lost_since = now
@@ -110,11 +83,7 @@ class WorkerState:
         self._beat_at = now
         self._answer_by = 0.0
         self._limits: dict[Attempt, tuple[float, int]] = {}  # when an attempt is out of time, and its runner
-        self._log: deque[tuple[list[Any], bytes]] = deque()
-        self._log_size = 0
-        self._log_sent: deque[tuple[int, int]] = deque()
-        self._log_flying = 0
-        self._out = _Outbox()
+        self._outbox = Outbox(self.holdings, self._transmit)
         self._effects: list[Effect] = []
 
     def begin(self) -> list[Effect]:
@@ -132,7 +101,7 @@ class WorkerState:
         if not self.exited:
             self._fill()
             if self.contact is Contact.WELCOME:
-                self._flush()
+                self._outbox.flush(leaving=bool(self.leaving))
         return self._effects
 
     @property
@@ -249,27 +218,25 @@ class WorkerState:
             self._effects.append(Prepare(self.epoch, settings))
             self._effects += self.slots.start_epoch(self.epoch)
             self._effects += self.slots.warm_up()
+        adopted = []
         for epoch, number, verdict, on_disk in verdicts:
             held = self.holdings.get(Attempt(epoch, number))
             if held is None:
                 continue
             if verdict == VERDICT_ADOPT:
-                self._adopted(held, on_disk)
+                self._adopt(held, on_disk)
+                adopted.append(held)
             else:
                 self._cancel(held.attempt)
+        self._outbox.begin_session(adopted)
         if self._wanted:
             self._transmit(Type.NEED, [sorted(self._wanted)])
 
-    def _adopted(self, held: Held, on_disk: int) -> None:
-        """The master knows of this attempt: send what it has not got yet."""
+    def _adopt(self, held: Held, on_disk: int) -> None:
+        """The master knows of this attempt, and has so many of its creations."""
         self.holdings.adopted(held, on_disk)
         if held.backlog <= UNACKNOWLEDGED // 2:
             self._relieve(held)
-        self._out.pieces += [(held, piece) for piece in held.pieces]
-        if held.begun is not None and held.row is None:
-            self._out.started.append([*held.attempt, held.begun])
-        if held.row is not None:
-            self._out.ended.append(held)
 
     def _lose_contact(self, now: float) -> None:
         if self.contact is not Contact.DIALLING:
@@ -277,12 +244,7 @@ class WorkerState:
             if self.contact is Contact.WELCOME:
                 self._lost_since = now
         self.contact = Contact.DIALLING
-        self.holdings.session_over()
-        self._codes_sent.clear()
-        self._codes_unsent = list(self._codes_found)
-        self._out = _Outbox()
-        self._log_sent.clear()
-        self._log_flying = 0
+        self._outbox.end_session()
         most = REDIAL_MOST if now - self._lost_since < SILENT_AFTER else REDIAL_LATER
         delay = min(most, REDIAL_FIRST * 1.6**self._redials) * (0.5 + self._chance() / 2)
         self._redials = min(self._redials + 1, 20)
@@ -322,7 +284,6 @@ class WorkerState:
             return
         self.leaving = reason
         self.slots.closed = True
-        self._out.drains = True
         waiting = [held.attempt for held in self.holdings if held.begun is None]
         self._recall(waiting)
 
@@ -335,7 +296,7 @@ class WorkerState:
         if self.exited:
             return
         if self.contact is Contact.WELCOME:
-            self._flush()
+            self._outbox.flush(leaving=bool(self.leaving))
             self._transmit(Type.BYE, [reason])
         self.exited = True
         self._effects.append(Exit(status, reason))
@@ -343,28 +304,9 @@ class WorkerState:
     # -- tasks ----------------------------------------------------------------------------------------------------
 
     def _run(self, message: Message) -> None:
-        forms, groups, lengths = message.body
-        place = index = 0
-        for number, target, count, form, ordinal, temp, extra in groups:
-            for offset in range(count):
-                length = lengths[index]
-                index += 1
-                payload = message.data[place : place + length]
-                place += length
-                attempt = Attempt(message.epoch, number + offset)
-                where = temp if temp is not None else default_temp(target + offset, message.epoch, number + offset)
-                task = Task(attempt, target + offset, ordinal, forms[form], where, payload)
-                if extra is not None:
-                    task.blob = extra[0]
-                    for value in extra[1]:
-                        content = b""
-                        if value[3] == VALUE_INLINE:
-                            content = message.data[place : place + lengths[index]]
-                            place += lengths[index]
-                            index += 1
-                        task.values.append([*value, content])
-                self.holdings.add(task)
-                self.slots.add(task)
+        for task in tasks_of(message):
+            self.holdings.add(task)
+            self.slots.add(task)
         if self.leaving:
             self._recall([task.attempt for task in self.slots.queue])
 
@@ -399,7 +341,7 @@ class WorkerState:
         """An attempt goes back to the master, never begun."""
         held = self.holdings.drop(attempt)
         if held is not None and not held.cancelled:
-            self._out.returned.append(list(attempt))
+            self._outbox.returned(attempt)
 
     def _taken_back(self, event: e.TakenBack) -> None:
         tasks = self.slots.taken_back(event.runner, event.attempts)
@@ -442,7 +384,7 @@ class WorkerState:
             return
         held.begun = event.at
         held.runner = event.runner
-        self._out.started.append([*event.attempt, event.at])
+        self._outbox.started(event.attempt, event.at)
         limit = held.task.form[4] if held.task is not None else None
         if limit is not None:
             self._limits[event.attempt] = (event.at + limit, event.runner)
@@ -459,7 +401,7 @@ class WorkerState:
             held.throttled = True
             self._effects.append(Throttle(event.runner, True))
         held.created += kept.size
-        self._out.pieces.append((held, kept))
+        self._outbox.piece(held, kept)
 
     def _relieve(self, held: Held) -> None:
         """The master has caught up with an attempt: hear its runner again."""
@@ -482,7 +424,7 @@ class WorkerState:
             self.holdings.drop(attempt)
             return
         held.row, held.data, held.task, held.runner = row, data, None, None
-        self._out.ended.append(held)
+        self._outbox.ended(held)
 
     def _runner_died(self, event: e.RunnerDied) -> None:
         tasks, effects = self.slots.died(event.runner)
@@ -511,22 +453,15 @@ class WorkerState:
             self._leave(f"runners can't be made: {event.message}", 1)
 
     def _printed(self, event: e.Printed) -> None:
-        if event.attempt not in self.holdings.held:
-            return
-        chunk = [*event.attempt, event.stream, event.offset, len(event.data), event.at]
-        self._log.append((chunk, event.data))
-        self._log_size += len(event.data)
-        while self._log_size > LOG_KEPT:
-            _, dropped = self._log.popleft()
-            self._log_size -= len(dropped)
+        if event.attempt in self.holdings.held:
+            self._outbox.printed(event)
 
     # -- code -----------------------------------------------------------------------------------------------------
 
     def _code_found(self, event: e.CodeFound) -> None:
         if event.sha not in self._codes:
             self._codes[event.sha] = event.data
-            self._codes_found[event.sha] = None
-            self._codes_unsent.append(event.sha)
+            self._outbox.code(event.sha, event.data)
 
     def _code_needed(self, event: e.CodeNeeded) -> None:
         code = self._codes.get(event.sha)
@@ -554,91 +489,8 @@ class WorkerState:
         self._effects.append(Transmit(Message(kind, self.epoch, self._session.id, number, body, data)))
         return number
 
-    def _flush(self) -> None:
-        """Say what has come together: creations before the ends that count them."""
-        out, self._out = self._out, _Outbox()
-        if out.started:
-            live = [item for item in out.started if self._is_running(Attempt(item[0], item[1]))]
-            if live:
-                self._transmit(Type.STARTED, [live])
-        self._flush_log()
-        self._flush_codes()
-        self._flush_pieces(out.pieces)
-        self._flush_ended(out.ended)
-        if out.returned or out.drains:
-            self._transmit(Type.RETURNED, [out.returned, bool(self.leaving)])
-
-    def _is_running(self, attempt: Attempt) -> bool:
-        held = self.holdings.get(attempt)
-        return held is not None and held.row is None
-
-    def _flush_pieces(self, pieces: list[tuple[Held, PieceKept]]) -> None:
-        batch: list[tuple[Held, PieceKept]] = []
-        size = 0
-        for held, piece in pieces:
-            batch.append((held, piece))
-            size += piece.bytes
-            if size >= DATA_LIMIT or len(batch) >= GATHER_LIMIT:
-                self._send_pieces(batch)
-                batch, size = [], 0
-        if batch:
-            self._send_pieces(batch)
-
-    def _flush_codes(self) -> None:
-        """Code goes before whatever needs it."""
-        unsent, self._codes_unsent = self._codes_unsent, []
-        for sha in unsent:
-            code = self._codes[sha]
-            number = self._transmit(Type.CHILDREN, [[[sha, len(code)]], []], code)
-            self._codes_sent.append((number, [sha]))
-
-    def _send_pieces(self, batch: list[tuple[Held, PieceKept]]) -> None:
-        body = [[], [piece.piece for _, piece in batch]]
-        number = self._transmit(Type.CHILDREN, body, b"".join([piece.data for _, piece in batch]))
-        self.holdings.sent(number, [], [(held, piece.size) for held, piece in batch])
-
-    def _flush_ended(self, ended: list[Held]) -> None:
-        batch: list[Held] = []
-        size = 0
-        for held in ended:
-            batch.append(held)
-            size += len(held.data) + 200
-            if held.row is not None and (held.row[-1] or held.row[-2]):
-                size += 128 * 1024  # messages and failures are long, at most about this
-            if size >= DATA_LIMIT or len(batch) >= GATHER_LIMIT:
-                self._send_ended(batch)
-                batch, size = [], 0
-        if batch:
-            self._send_ended(batch)
-
-    def _send_ended(self, batch: list[Held]) -> None:
-        body = [[held.row for held in batch], [len(held.data) for held in batch]]
-        number = self._transmit(Type.DONE, body, b"".join([held.data for held in batch]))
-        self.holdings.sent(number, batch, [])
-
-    def _flush_log(self) -> None:
-        """Output goes out as far as the master keeps up; the rest waits, and the oldest is dropped where it gets too much."""
-        while self._log and self._log_flying < LOG_WINDOW:
-            chunks: list[list[Any]] = []
-            parts: list[bytes] = []
-            size = 0
-            while self._log and size < DATA_LIMIT:
-                chunk, data = self._log.popleft()
-                chunks.append(chunk)
-                parts.append(data)
-                size += len(data)
-            self._log_size -= size
-            self._log_flying += size
-            self._log_sent.append((self._transmit(Type.LOG, [chunks], b"".join(parts)), size))
-
     def _acknowledged(self, body: list[Any]) -> None:
         number, epoch, record = body
         self._seen = [epoch, record]
-        for held in self.holdings.acknowledged(number):
+        for held in self._outbox.acknowledged(number):
             self._relieve(held)
-        while self._log_sent and self._log_sent[0][0] <= number:
-            self._log_flying -= self._log_sent.popleft()[1]
-        while self._codes_sent and self._codes_sent[0][0] <= number:
-            for sha in self._codes_sent.pop(0)[1]:
-                self._codes_found.pop(sha, None)
-
