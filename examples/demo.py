@@ -42,12 +42,8 @@ LARGEST_FILE = 8 << 20  # so that no single file makes up much of the text
 
 def main() -> int:
     """Make the text, sort it twice, compare."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--megabytes", type=int, default=200, help="least size of the text, in 10^6 bytes (200)"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megabytes", type=int, default=200, help="least size of the text, in 10^6 bytes (200)")
     parser.add_argument("--workers", default="4", help="how many local workers (4)")
     parser.add_argument("--directory", type=Path, default=WORK, help="a new directory (build/demo)")
     args = parser.parse_args()
@@ -112,12 +108,7 @@ def read_text(path: str, seen: set[tuple[int, int]]) -> bytes | None:
     try:
         status = os.stat(path, follow_symlinks=False)
         identity = (status.st_dev, status.st_ino)
-        if (
-            not os.path.isfile(path)
-            or os.path.islink(path)
-            or identity in seen
-            or status.st_size > LARGEST_FILE
-        ):
+        if not os.path.isfile(path) or os.path.islink(path) or identity in seen or status.st_size > LARGEST_FILE:
             return None
         seen.add(identity)
         with open(path, "rb") as plain:

@@ -223,9 +223,7 @@ def main() -> None:
     """Parse the arguments and run."""
     parser = argparse.ArgumentParser(description="Sort a text file as `LC_ALL=C sort` does, in parallel.")
     parser.add_argument("path", type=Path, metavar="FILE", help="the file to sort")
-    parser.add_argument(
-        "--output", type=Path, metavar="OUT", help="where to put the result (default: in place)"
-    )
+    parser.add_argument("--output", type=Path, metavar="OUT", help="where to put the result (default: in place)")
     parser.add_argument(
         "--lines-per-target",
         type=int,

@@ -410,9 +410,7 @@ def test_a_run_inside_a_target_is_a_run_of_its_own() -> None:
     assert run_inline(outer()) == ("1+2", "child")
 
 
-def test_nothing_is_left_in_the_temporary_directory_after_a_failure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_left_in_the_temporary_directory_after_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
     @jobtree.target
@@ -446,9 +444,7 @@ def test_a_program_in_a_list_needs_no_shell_and_takes_promises(tmp_path: Path) -
     @jobtree.target
     def parent(target: Target[Any]) -> Any:
         word = target.add_child(say("$HOME; two words"))
-        return target.set_follow_on(
-            jobtree.command(["printf", "%s|%s|%s", word, tmp_path, 3], stdout=tmp_path / "out")
-        )
+        return target.set_follow_on(jobtree.command(["printf", "%s|%s|%s", word, tmp_path, 3], stdout=tmp_path / "out"))
 
     run_inline(parent())
     assert (tmp_path / "out").read_text() == f"$HOME; two words|{tmp_path}|3"

@@ -107,9 +107,7 @@ class TestCommandLine:
         assert parsed().keep_going
         assert not parsed("--no-keep-going").keep_going
 
-    def test_the_help_fits_80_columns_and_hides_second_and_old_names(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_the_help_fits_80_columns_and_hides_second_and_old_names(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COLUMNS", "80")
         parser = argparse.ArgumentParser(prog="sweep.py")
         add_options(parser)
@@ -167,9 +165,7 @@ class TestOldNames:
             log_file=Path("log.txt"),
         )
 
-    @pytest.mark.parametrize(
-        ("flag", "level"), [("--logOff", "OFF"), ("--logInfo", "INFO"), ("--logDebug", "DEBUG")]
-    )
+    @pytest.mark.parametrize(("flag", "level"), [("--logOff", "OFF"), ("--logInfo", "INFO"), ("--logDebug", "DEBUG")])
     def test_old_logging_flags_set_the_level(self, flag: str, level: str) -> None:
         assert parsed(flag).log_level == level
 
@@ -228,16 +224,12 @@ class TestLayers:
         with pytest.raises(UsageError, match=r"--config no\.toml: no such file"):
             parsed("--config", "no.toml")
 
-    def test_a_misspelt_variable_is_an_error_and_a_foreign_one_is_not_ours(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_misspelt_variable_is_an_error_and_a_foreign_one_is_not_ours(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("JOBTREE_FLAVOUR", "vanilla")
         monkeypatch.setenv("JOBTREE_RETRIES", "")
         assert parsed() == Options()
         monkeypatch.setenv("JOBTREE_RETRYS", "1")
-        with pytest.raises(
-            UsageError, match=r"JOBTREE_RETRYS: unknown variable; did you mean JOBTREE_RETRIES\?"
-        ):
+        with pytest.raises(UsageError, match=r"JOBTREE_RETRYS: unknown variable; did you mean JOBTREE_RETRIES\?"):
             parsed()
 
     def test_a_wrong_variable_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,9 +242,7 @@ class TestKeywords:
     def test_keywords_win_over_parsed_arguments_and_none_is_not_given(self) -> None:
         parser = argparse.ArgumentParser()
         add_options(parser)
-        found = Options.merged(
-            parser.parse_args(["--retries", "1", "--workers", "2"]), retries=5, workers=None
-        )
+        found = Options.merged(parser.parse_args(["--retries", "1", "--workers", "2"]), retries=5, workers=None)
         assert (found.retries, found.workers) == (5, Workers(None, 2))
         assert found.origins == {"retries": "keyword", "workers": "command line"}
 

@@ -42,9 +42,7 @@ def test_sizes_are_powers_of_1024_or_bytes(written: str | float, size_bytes: int
     assert type(parse_size(written)) is int
 
 
-@pytest.mark.parametrize(
-    "written", ["", "M", "1X", "1.2.3G", "-1", -1, "1G1", True, None, float("nan"), float("inf"), [1]]
-)
+@pytest.mark.parametrize("written", ["", "M", "1X", "1.2.3G", "-1", -1, "1G1", True, None, float("nan"), float("inf"), [1]])
 def test_what_is_no_size_is_refused_in_one_line(written: Any) -> None:
     with pytest.raises(UsageError, match=r"^memory: ") as caught:
         parse_size(written, "memory")
@@ -71,9 +69,7 @@ def test_times_are_seconds_or_have_units(written: Any, seconds: float) -> None:
     assert parse_time(written) == seconds
 
 
-@pytest.mark.parametrize(
-    "written", ["", " ", "h", "1h30", "1:30", "-1s", -1, None, True, float("inf"), "1e400"]
-)
+@pytest.mark.parametrize("written", ["", " ", "h", "1h30", "1:30", "-1s", -1, None, True, float("inf"), "1e400"])
 def test_what_is_no_time_is_refused_in_one_line(written: Any) -> None:
     with pytest.raises(UsageError, match=r"^time_limit: "):
         parse_time(written, "time_limit")
@@ -104,9 +100,7 @@ def test_sizes_and_times_are_short_for_people() -> None:
 
 
 def test_requests_are_checked_and_parsed_and_aliases_are_known() -> None:
-    requests = Requests.of(
-        cpu=2, memory="1G", time="10m", gpu=0.5, retry_on=[OSError, "exit", 3], priority=-1
-    )
+    requests = Requests.of(cpu=2, memory="1G", time="10m", gpu=0.5, retry_on=[OSError, "exit", 3], priority=-1)
     assert (requests.cpus, requests.memory, requests.gpus) == (2.0, 1 << 30, 0.5)
     assert requests.expected_time == 600.0
     assert requests.retry_on == ("builtins.OSError", "exit", 3)

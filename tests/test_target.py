@@ -313,10 +313,7 @@ def test_threads_of_a_running_target_may_add_children_too() -> None:
     target = Setup("x")
     recorder, notes = recorded(target)
     with _context.running(recorder):
-        threads = [
-            threading.Thread(target=lambda: target.add_children(count("x") for _ in range(50)))
-            for _ in range(4)
-        ]
+        threads = [threading.Thread(target=lambda: target.add_children(count("x") for _ in range(50))) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:

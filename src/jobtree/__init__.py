@@ -1,11 +1,11 @@
 """Recursive pipelines: targets create targets while they run, on one machine or a cluster, with one journal.
 
-    import jobtree
+import jobtree
 
-    @jobtree.target
-    def count(path): ...
+@jobtree.target
+def count(path): ...
 
-    jobtree.run(count("x"))
+jobtree.run(count("x"))
 """
 
 from __future__ import annotations

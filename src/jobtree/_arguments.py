@@ -114,4 +114,3 @@ def _converter(hint: Any) -> Callable[[str], Any]:
         if candidate in (int, float, str, Path):
             return typing.cast("Callable[[str], Any]", candidate)
     return str
-

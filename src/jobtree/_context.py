@@ -24,9 +24,7 @@ class Context(Protocol):
     def granted(self) -> Mapping[str, Any]:
         """The requests as they were granted, defaults filled in, by their names; may be incomplete."""
 
-    def add_child(
-        self, target: Any, *, allow_failure: bool | None, after: Iterable[Any]
-    ) -> Any:
+    def add_child(self, target: Any, *, allow_failure: bool | None, after: Iterable[Any]) -> Any:
         """Serialise `target` as a child."""
 
     def set_follow_on(self, target: Any) -> Any:

@@ -260,9 +260,7 @@ class _Run:
             if result.kind is ResultKind.NONE:
                 return None, []
             if result.kind is ResultKind.VALUE:
-                return payload.Stored(partial(bytes, result.data)), [
-                    PromiseKey(epoch, number, n) for n in result.takes
-                ]
+                return payload.Stored(partial(bytes, result.data)), [PromiseKey(epoch, number, n) for n in result.takes]
             assert result.n is not None
             key = PromiseKey(epoch, number, result.n)
         return self._replaced[key], []

@@ -99,9 +99,7 @@ class Surroundings(Protocol):
 class Recorder:
     """The context of one attempt: numbers and serialises what is added, and hands it to the surroundings."""
 
-    def __init__(
-        self, identity: Attempt, target: Target[Any], attempt: int, surroundings: Surroundings
-    ) -> None:
+    def __init__(self, identity: Attempt, target: Target[Any], attempt: int, surroundings: Surroundings) -> None:
         self.identity = identity
         self.target = target
         self.attempt = attempt
@@ -167,9 +165,7 @@ class Recorder:
         if isinstance(result, Promise):
             return Result(ResultKind.PROMISE, n=self._own([result._jobtree_key_], "the result")[0])
         pickled = payload.dumps(result, Promise)
-        return Result(
-            ResultKind.VALUE, pickled.data, self._own(pickled.promises, "the result"), None, pickled.codes
-        )
+        return Result(ResultKind.VALUE, pickled.data, self._own(pickled.promises, "the result"), None, pickled.codes)
 
     def made(self, target: Target[Any], filename: str, line: int) -> None:
         """Note that a target was made, until it is added or becomes part of another one."""
@@ -222,8 +218,7 @@ def refuse_cycle(name: str, takes: Iterable[int], after: Iterable[int]) -> None:
     """Raise UsageError for a child that waits for the follow-on, which in its turn waits for all children."""
     if FOLLOW_ON in takes or FOLLOW_ON in after:
         raise UsageError(
-            f"{name} waits for the follow-on's result, and the follow-on waits for all children: "
-            f"{name} -> follow-on -> {name}"
+            f"{name} waits for the follow-on's result, and the follow-on waits for all children: {name} -> follow-on -> {name}"
         )
 
 

@@ -90,9 +90,7 @@ def map(  # noqa: A001  # as in concurrent.futures
     return run([call(function, item) for item in iterable], options, **keywords)
 
 
-def restart(
-    tree: str | os.PathLike[str], options: argparse.Namespace | Options | None = None, /, **keywords: Any
-) -> Any:
+def restart(tree: str | os.PathLike[str], options: argparse.Namespace | Options | None = None, /, **keywords: Any) -> Any:
     """Go on with a tree that was stopped, or give failed targets another chance; return the root's result.
 
     Options that are given now win, the others are the tree's. Script, arguments and working directory are the tree's too; the
@@ -147,7 +145,7 @@ def _refuse_inside_runner() -> None:
     if _context.inside_runner():
         raise UsageError(
             "jobtree.run was called while a worker was importing the script, or inside a target; "
-            "put the call under: if __name__ == \"__main__\":"
+            'put the call under: if __name__ == "__main__":'
         )
 
 

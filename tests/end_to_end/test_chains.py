@@ -27,7 +27,9 @@ def leftovers(project: Project) -> list[Path]:
 
 
 def test_a_global_temp_dir_is_the_chain_s_own_empty_at_first_handed_on_and_removed_at_the_end(project: Project) -> None:
-    project.script(NOTE + """
+    project.script(
+        NOTE
+        + """
 @jobtree.target
 def reader(path):
     note("child", Path(path).read_text())
@@ -56,7 +58,9 @@ def root(target):
     target.add_child(reader(here / "file"))
     target.add_child(other())
     target.set_follow_on(middle())
-""" + MAIN)
+"""
+        + MAIN
+    )
     words = {line.split()[0]: line.split(maxsplit=2)[1:] for line in project.noted() if not line.startswith("child")}
     assert [line for line in project.noted() if line.startswith("child")] == ["child text"] * 2
     assert words["root"][0] == words["middle"][0] == words["last"][0] != words["other"][0]
@@ -66,7 +70,9 @@ def root(target):
 
 
 def test_the_first_of_a_chain_to_ask_may_be_a_follow_on(project: Project) -> None:
-    project.script(NOTE + """
+    project.script(
+        NOTE
+        + """
 @jobtree.target
 def link(target, n):
     if n >= 2:
@@ -77,22 +83,30 @@ def link(target, n):
 @jobtree.target
 def root(target):
     target.add_child(link(0))
-""" + MAIN)
+"""
+        + MAIN
+    )
     assert len(project.noted()) == 3
     assert len(set(project.noted())) == 1
     assert leftovers(project) == []
 
 
 def test_who_never_asks_gets_no_temp_dir(project: Project) -> None:
-    project.script(NOTE + """
+    project.script(
+        NOTE
+        + """
 @jobtree.target
 def root(): note(os.path.exists("T/tmp") and os.listdir("T/tmp"))
-""" + MAIN)
+"""
+        + MAIN
+    )
     assert project.noted() in (["False"], ["[]"])
 
 
 def test_a_child_finds_its_parent_s_dir_until_the_chain_has_ended_and_then_it_goes(project: Project) -> None:
-    project.script(NOTE + """
+    project.script(
+        NOTE
+        + """
 @jobtree.target
 def below(path):
     note("exists", Path(path).exists())
@@ -117,12 +131,16 @@ def wait(target):
             break
         time.sleep(0.02)
     note("gone", not list(Path("T/tmp").glob("*/*")))
-""" + MAIN)
+"""
+        + MAIN
+    )
     assert project.noted() == ["exists True", "gone True"]
 
 
 def test_a_founder_that_is_tried_again_gets_a_fresh_dir_and_a_follow_on_finds_what_is_there(project: Project) -> None:
-    project.script(NOTE + """
+    project.script(
+        NOTE
+        + """
 @jobtree.target(retries=1)
 def follow(target):
     here = target.global_temp_dir
@@ -139,7 +157,9 @@ def root(target):
     if target.attempt == 1:
         raise ValueError("again")
     target.set_follow_on(follow())
-""" + MAIN)
+"""
+        + MAIN
+    )
     words = [line.split(maxsplit=3) for line in project.noted()]
     assert [(*line[:2], line[3]) for line in words] == [
         ("root", "1", "[]"), ("root", "2", "[]"), ("follow", "1", "['root2']"), ("follow", "2", "['follow1', 'root2']"),
@@ -149,7 +169,10 @@ def root(target):
 
 
 def test_a_global_temp_dir_survives_a_restart(project: Project) -> None:
-    project.write("script.py", NOTE + """
+    project.write(
+        "script.py",
+        NOTE
+        + """
 @jobtree.target
 def follow(target):
     note("follow", target.global_temp_dir, (target.global_temp_dir / "file").read_text())
@@ -166,7 +189,9 @@ def wait():
     note("waiting")
     while not os.path.exists("go"):
         time.sleep(0.02)
-""" + MAIN)
+"""
+        + MAIN,
+    )
     run = project.start("script.py")
     poll(lambda: "waiting" in project.noted())
     run.kill()
@@ -181,7 +206,9 @@ def wait():
 
 
 def test_a_local_temp_dir_is_empty_at_first_and_gone_when_the_attempt_has_ended_however_it_ends(project: Project) -> None:
-    project.script(NOTE + """
+    project.script(
+        NOTE
+        + """
 @jobtree.target
 def child(target, how):
     here = target.local_temp_dir
@@ -197,7 +224,9 @@ def child(target, how):
 def root(target):
     for how in ("return", "raise", "exit", "kill"):
         target.add_child(child(how), allow_failure=True)
-""" + MAIN)
+"""
+        + MAIN
+    )
     noted = [line.split(maxsplit=1) for line in project.noted()]
     assert len({path for path, _ in noted}) == 4
     assert {content for _, content in noted} == {"[]"}

@@ -20,7 +20,9 @@ def note(text):
 
 
 def test_the_report_shows_the_user_s_own_frames_the_host_and_the_last_output(project: Project) -> None:
-    ended = project.script(HEAD + """
+    ended = project.script(
+        HEAD
+        + """
 def helper(values):
     return values["missing"]
 
@@ -39,7 +41,9 @@ def root(target):
 
 if __name__ == "__main__":
     jobtree.run(root(), tree="T")
-""", status=1)
+""",
+        status=1,
+    )
     for words in (
         "in helper", 'return values["missing"]', "KeyError: 'missing'", "RuntimeError: wrapped 0", "my last words",
         platform.node(), "3 bad failed:", "jobtree.errors.TargetsFailed", f"jobtree restart {project.tree}",
@@ -51,7 +55,9 @@ if __name__ == "__main__":
 
 
 def test_failures_can_be_looked_at_one_by_one(project: Project) -> None:
-    ended = project.script(HEAD + """
+    ended = project.script(
+        HEAD
+        + """
 class Mine(Exception):
     def __init__(self, a, b):
         super().__init__(a)
@@ -84,7 +90,8 @@ if __name__ == "__main__":
         for f in sorted(failed.failures, key=lambda f: f.id):
             print(f.name, f.id, f.attempts, f.cause, type(f.exception).__name__, getattr(f.exception, "b", None), f.host != "")
         print(len(failed.failures), failed.exit_status)
-""")
+"""
+    )
     assert ended.lines == [
         "bad 2 1 exception Mine 2 True", "bad 3 1 exception SystemExit None True", "bad 4 1 signal NoneType None True",
         "bad 5 1 memory MemoryError None True", "bad 6 1 exception RemoteError None True",
@@ -94,7 +101,9 @@ if __name__ == "__main__":
 
 
 def test_retries_of_the_run_of_the_target_and_only_on_what_is_named(project: Project) -> None:
-    project.script(HEAD + """
+    project.script(
+        HEAD
+        + """
 @jobtree.target
 def twice(target): note("twice"); raise ValueError
 
@@ -113,12 +122,16 @@ def root(target):
 
 if __name__ == "__main__":
     jobtree.run(root(), tree="T", retries=1)
-""", status=1)
+""",
+        status=1,
+    )
     assert counted(project.noted()) == {"twice": 2, "thrice 1": 1, "thrice 2": 1, "thrice 3": 1, "once": 1, "never": 1}
 
 
 def test_a_segfault_fails_its_target_only(project: Project) -> None:
-    ended = project.script(HEAD + """
+    ended = project.script(
+        HEAD
+        + """
 @jobtree.target
 def crash():
     import ctypes
@@ -135,12 +148,15 @@ def root(target):
 if __name__ == "__main__":
     result = jobtree.run(root(), tree="T")
     print(result[0].cause, result[1:])
-""")
+"""
+    )
     assert ended.lines == [f"signal {list(range(10))}"]
 
 
 def test_a_time_limit_ends_a_target_and_all_that_it_has_started(project: Project) -> None:
-    ended = project.script(HEAD + """
+    ended = project.script(
+        HEAD
+        + """
 import subprocess
 
 @jobtree.target(time_limit=0.5)
@@ -152,12 +168,15 @@ if __name__ == "__main__":
         jobtree.run(endless(), tree="T")
     except jobtree.TargetsFailed as failed:
         print(failed.failures[0].cause)
-""")
+"""
+    )
     assert ended.lines == ["time"]
 
 
 def test_keep_going_runs_the_root_s_follow_on_though_children_failed(project: Project) -> None:
-    project.script(HEAD + """
+    project.script(
+        HEAD
+        + """
 @jobtree.target
 def bad(): raise ValueError
 
@@ -170,12 +189,15 @@ def root(target):
 
 if __name__ == "__main__":
     jobtree.run(root(), tree="T", keep_going=True)
-""")
+"""
+    )
     assert project.noted() == ["end False"]
 
 
 def test_fail_fast_stops_at_the_first_failure_and_leaves_nothing_running(project: Project) -> None:
-    ended = project.script(HEAD + """
+    ended = project.script(
+        HEAD
+        + """
 @jobtree.target
 def bad(): raise ValueError("first")
 
@@ -192,12 +214,16 @@ def root(target):
 
 if __name__ == "__main__":
     jobtree.run(root(), tree="T", workers=2, worker_cpus=1, fail_fast=True)
-""", status=1)
+""",
+        status=1,
+    )
     assert "ValueError: first" in ended.err
     assert len(project.noted()) <= 2
 
 
-BROKEN = HEAD + """
+BROKEN = (
+    HEAD
+    + """
 FIXED = False
 
 @jobtree.target
@@ -226,6 +252,7 @@ def root(target, wait):
 if __name__ == "__main__":
     print(jobtree.run(root(len(sys.argv) > 1), tree="T", workers=1, worker_cpus=2, adopt_grace=20))
 """
+)
 
 
 @pytest.mark.parametrize("how", ["the function", "the same command line"])
@@ -268,7 +295,9 @@ def test_a_script_that_can_no_longer_be_imported_is_said_so(project: Project) ->
 
 
 def test_a_failed_run_leaves_no_process_and_no_temp_dir_but_the_chain_s(project: Project) -> None:
-    project.script(HEAD + """
+    project.script(
+        HEAD
+        + """
 @jobtree.target
 def bad(target):
     (target.global_temp_dir / "x").touch()
@@ -278,6 +307,8 @@ def bad(target):
 
 if __name__ == "__main__":
     jobtree.run(bad(), tree="T")
-""", status=1)
+""",
+        status=1,
+    )
     assert not os.path.exists(project.noted()[0])
     assert not project.processes()

@@ -167,7 +167,9 @@ def test_a_worker_that_is_killed_is_replaced_and_its_target_run_again_free(slow:
 @pytest.mark.parametrize("seed", range(4))
 def test_no_finished_target_runs_again_after_kill_9_of_the_master_at_a_random_point(project: Project, seed: int) -> None:
     chance = random.Random(seed)
-    project.write("script.py", """
+    project.write(
+        "script.py",
+        """
         import os, time, jobtree
         from random import Random
 
@@ -189,7 +191,8 @@ def test_no_finished_target_runs_again_after_kill_9_of_the_master_at_a_random_po
 
         if __name__ == "__main__":
             jobtree.run(grow("r", 3), tree="T", workers=2, adopt_grace=20)
-        """)
+        """,
+    )
     for _ in range(3):
         run = project.start("script.py")
         already = len(project.noted())

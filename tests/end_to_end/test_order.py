@@ -22,7 +22,9 @@ def script(body: str) -> str:
 def test_a_follow_on_runs_after_the_whole_subtree_with_its_follow_ons_that_create_children_and_follow_ons(
     project: Project,
 ) -> None:
-    project.write("script.py", script("""
+    project.write(
+        "script.py",
+        script("""
 @jobtree.target
 def end(name): note(name)
 
@@ -54,7 +56,8 @@ def root(target):
 
 if __name__ == "__main__":
     jobtree.run(root(), tree="T", workers=2)
-"""))
+"""),
+    )
     project.run("script.py")
     noted = project.noted()
     assert noted[-1] == "END"
@@ -77,7 +80,8 @@ def _grown(name: str, depth: int, noted: list[str]) -> int:
 
 
 def test_children_start_only_after_their_parent_has_returned(project: Project) -> None:
-    project.script(script("""
+    project.script(
+        script("""
 @jobtree.target
 def child(): note("child")
 
@@ -89,12 +93,14 @@ def root(target):
 
 if __name__ == "__main__":
     jobtree.run(root(), tree="T")
-"""))
+""")
+    )
     assert project.noted() == ["parent is done", "child"]
 
 
 def test_what_a_failed_attempt_created_never_runs(project: Project) -> None:
-    ended = project.script(script("""
+    ended = project.script(
+        script("""
 @jobtree.target
 def child(): note("child")
 
@@ -108,13 +114,16 @@ def root(target):
 
 if __name__ == "__main__":
     jobtree.run(root(), tree="T")
-"""), status=1)
+"""),
+        status=1,
+    )
     assert project.noted() == []
     assert "ValueError: after all" in ended.err
 
 
 def test_what_a_retried_attempt_created_exists_once(project: Project) -> None:
-    project.script(script("""
+    project.script(
+        script("""
 @jobtree.target
 def child(attempt, i): note(f"child {i} of attempt {attempt}")
 
@@ -128,14 +137,16 @@ def root(target):
 
 if __name__ == "__main__":
     jobtree.run(root(), tree="T")
-"""))
+""")
+    )
     noted = project.noted()
     assert sorted(noted[:-1]) == sorted(f"child {i} of attempt 3" for i in range(1500))
     assert noted[-1] == "child last of attempt 3"
 
 
 def test_after_makes_a_child_wait_for_the_whole_chain_of_a_sibling(project: Project) -> None:
-    project.script(script("""
+    project.script(
+        script("""
 @jobtree.target
 def leaf(name): note(name)
 
@@ -155,12 +166,14 @@ def root(target):
 
 if __name__ == "__main__":
     jobtree.run(root(), tree="T", workers=2)
-"""))
+""")
+    )
     assert project.noted() == ["deep", "below deep", "after deep", "b", "c", "end"]
 
 
 def test_a_sibling_of_a_failed_target_goes_on_and_the_follow_on_never_starts(project: Project) -> None:
-    project.script(script("""
+    project.script(
+        script("""
 @jobtree.target
 def fine(name): note(name)
 
@@ -176,12 +189,15 @@ def root(target):
 
 if __name__ == "__main__":
     jobtree.run(root(), tree="T")
-"""), status=1)
+"""),
+        status=1,
+    )
     assert sorted(project.noted()) == [f"sibling {i}" for i in range(5)]
 
 
 def test_a_second_follow_on_is_an_error(project: Project) -> None:
-    ended = project.script(script("""
+    ended = project.script(
+        script("""
 @jobtree.target
 def leaf(name): note(name)
 
@@ -192,14 +208,17 @@ def root(target):
 
 if __name__ == "__main__":
     jobtree.run(root(), tree="T")
-"""), status=1)
+"""),
+        status=1,
+    )
     assert "has a follow-on already" in ended.err
     assert project.noted() == []
 
 
 @pytest.mark.parametrize("end", ["sys.exit(0)", "sys.exit(3)", "os._exit(0)", "os._exit(4)", "os.kill(os.getpid(), 11)"])
 def test_a_target_that_ends_its_process_has_failed(project: Project, end: str) -> None:
-    ended = project.script(script(f"""
+    ended = project.script(
+        script(f"""
 @jobtree.target
 def child(): note("child")
 
@@ -210,13 +229,16 @@ def root(target):
 
 if __name__ == "__main__":
     jobtree.run(root(), tree="T")
-"""), status=1)
+"""),
+        status=1,
+    )
     assert project.noted() == []
     assert "1 root failed:" in ended.err
 
 
 def test_a_finished_target_runs_exactly_once(project: Project) -> None:
-    project.script(script("""
+    project.script(
+        script("""
 @jobtree.target
 def leaf(i): note(i)
 
@@ -226,5 +248,6 @@ def root(target):
 
 if __name__ == "__main__":
     jobtree.run(root(), tree="T", workers=2)
-"""))
+""")
+    )
     assert counted(project.noted()) == {str(i): 1 for i in range(2000)}

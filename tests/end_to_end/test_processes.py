@@ -107,7 +107,9 @@ def test_a_crash_of_the_master_s_own_process_leaves_workers_to_their_patience_on
 def test_an_attempt_that_is_adding_children_when_the_master_dies_goes_on_and_none_of_them_is_lost_or_doubled(
     project: Project,
 ) -> None:
-    project.write("script.py", """
+    project.write(
+        "script.py",
+        """
         import os, time, jobtree
 
         @jobtree.target
@@ -123,7 +125,8 @@ def test_an_attempt_that_is_adding_children_when_the_master_dies_goes_on_and_non
 
         if __name__ == "__main__":
             jobtree.run(root(), tree="T", workers=2, adopt_grace=20)
-        """)
+        """,
+    )
     for _ in range(3):
         run = project.start("script.py")
         poll((project.directory / "begun").exists)
@@ -135,7 +138,9 @@ def test_an_attempt_that_is_adding_children_when_the_master_dies_goes_on_and_non
 
 
 def test_a_start_that_is_killed_at_any_point_leaves_a_tree_that_the_next_start_takes(project: Project) -> None:
-    project.write("script.py", """
+    project.write(
+        "script.py",
+        """
         import jobtree
 
         @jobtree.target
@@ -143,7 +148,8 @@ def test_a_start_that_is_killed_at_any_point_leaves_a_tree_that_the_next_start_t
 
         if __name__ == "__main__":
             print(jobtree.run(root(), tree="T", adopt_grace=0.5, worker_patience=1))
-        """)
+        """,
+    )
     for moment in range(8):
         run = project.start("script.py")
         time.sleep(0.05 + moment * 0.05)

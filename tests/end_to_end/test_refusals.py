@@ -278,13 +278,16 @@ def test_restarting_what_is_not_there_is_refused(script: Project) -> None:
 def test_a_worker_that_does_not_match_is_turned_away_with_words(script: Project, change: str, words: str) -> None:
     run = script.start("script.py", "wait()", "--tree", "T")
     poll((script.directory / "waiting").exists)
-    worker = script.write("worker.py", f"""
+    worker = script.write(
+        "worker.py",
+        f"""
         import dataclasses, sys
         from jobtree.worker import main
         about = main._about
         main._about = lambda *arguments: dataclasses.replace(about(*arguments), {change})
         sys.exit(main.entry(["T"]))
-        """)
+        """,
+    )
     ended = script.run(worker, status=None)
     assert ended.status != 0
     assert words in ended.err
@@ -293,12 +296,15 @@ def test_a_worker_that_does_not_match_is_turned_away_with_words(script: Project,
 
 
 def test_a_master_whose_workers_can_t_start_ends_and_says_why(project: Project) -> None:
-    ended = project.script("""
+    ended = project.script(
+        """
 import jobtree, sys
 if __name__ == "__main__":
     sys.executable = "/bin/false"
     jobtree.run(jobtree.call(int), tree="T")
-""", status=1)
+""",
+        status=1,
+    )
     assert "could not be started" in ended.err
     assert "exit status 1" in ended.err
 

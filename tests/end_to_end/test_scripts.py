@@ -39,12 +39,15 @@ def test_classes_of_main_in_a_script_without_a_suffix_and_with_odd_characters(pr
 
 def test_a_script_in_another_directory_finds_the_modules_beside_it(project: Project) -> None:
     project.write("sub/helper.py", "import jobtree\n@jobtree.target\ndef helped(x): return x + 1\n")
-    ended = project.script("""
+    ended = project.script(
+        """
 import jobtree, helper
 
 if __name__ == "__main__":
     print(jobtree.run(helper.helped(1), tree="T"))
-""", name="sub/script.py")
+""",
+        name="sub/script.py",
+    )
     assert ended.lines == ["2"]
 
 
@@ -134,23 +137,29 @@ if __name__ == "__main__":
 
 
 def test_a_script_without_a_guard_is_told_so(project: Project) -> None:
-    ended = project.script("""
+    ended = project.script(
+        """
 import jobtree
 @jobtree.target
 def leaf(): return 1
 print(jobtree.run(leaf(), tree="T"))
-""", status=1)
+""",
+        status=1,
+    )
     assert 'put the call under: if __name__ == "__main__":' in ended.err
 
 
 def test_run_inside_a_target_is_an_error(project: Project) -> None:
-    ended = project.script("""
+    ended = project.script(
+        """
 import jobtree
 @jobtree.target
 def leaf(): return jobtree.run(leaf(), tree="T2")
 if __name__ == "__main__":
     jobtree.run(leaf(), tree="T")
-""", status=1)
+""",
+        status=1,
+    )
     assert "jobtree.run was called" in ended.err
     assert not (project.directory / "T2").exists()
 

@@ -50,7 +50,9 @@ def test_targets_find_the_directory_arguments_umask_path_and_environment_of_the_
 
 
 def test_a_restart_brings_back_all_of_it_but_the_environment_which_is_the_caller_s(project: Project) -> None:
-    project.write("script.py", """
+    project.write(
+        "script.py",
+        """
 import os, sys, jobtree
 
 @jobtree.target
@@ -60,7 +62,8 @@ def look():
 
 if __name__ == "__main__":
     jobtree.run(look(), tree="T")
-""")
+""",
+    )
     project.run("script.py", "one", status=1, MINE="first")
     project.write("go", "")
     (project.directory / "elsewhere").mkdir()

@@ -59,10 +59,13 @@ def everything(target):
 
 
 def test_every_kind_of_target_runs(project: Project) -> None:
-    ended = project.script(KINDS + """
+    ended = project.script(
+        KINDS
+        + """
 if __name__ == "__main__":
     for result in jobtree.run(everything(), tree="T"): print(result)
-""")
+"""
+    )
     assert ended.lines == [
         str((1, 0.5, 100 << 20, "Plain", 1)), "(2, 'my own')", "5", "4", "(5, 6)", str((200 << 20, "renamed", 7)),
         "annotated", "current", "3", "0.25", str((200 << 20, "other", 9)),
@@ -70,10 +73,14 @@ if __name__ == "__main__":
 
 
 def test_inline_gives_the_same(project: Project) -> None:
-    project.write("script.py", KINDS + """
+    project.write(
+        "script.py",
+        KINDS
+        + """
 if __name__ == "__main__":
     print(jobtree.run(everything(), tree="T", inline="inline" in sys.argv))
-""")
+""",
+    )
     assert project.run("script.py", "inline").lines == project.run("script.py").lines
 
 
@@ -94,7 +101,9 @@ if __name__ == "__main__":
 
 
 def test_options_of_a_script_and_of_jobtree_live_side_by_side(project: Project) -> None:
-    project.write("script.py", """
+    project.write(
+        "script.py",
+        """
 import argparse, jobtree
 
 @jobtree.target
@@ -106,7 +115,8 @@ if __name__ == "__main__":
     jobtree.add_options(parser)
     args = parser.parse_args()
     print(jobtree.run(show(args.workers), args))
-""")
+""",
+    )
     ended = project.run("script.py", "--workers", "mine", "--jobtree-workers", "2", "--tree", "T", "--default-memory", "256M")
     assert ended.lines == [str(("mine", 256 << 20))]
 
@@ -128,14 +138,14 @@ IMPORTS = "import jobtree, pathlib\nT = jobtree.Target"
 )  # fmt: skip
 def test_main_reads_arguments_from_annotations(project: Project, source: str, arguments: list[str], printed: str) -> None:
     body, last = source.rsplit("\n", 1)
-    ended = project.script(
-        f"{IMPORTS}\n{body}\nif __name__ == '__main__':\n    {last}\n", *arguments, "--tree", "T"
-    )
+    ended = project.script(f"{IMPORTS}\n{body}\nif __name__ == '__main__':\n    {last}\n", *arguments, "--tree", "T")
     assert ended.out.strip() == printed
 
 
 def test_main_gives_the_exit_status_of_what_happened(project: Project) -> None:
-    project.write("script.py", """
+    project.write(
+        "script.py",
+        """
 import jobtree
 
 @jobtree.target
@@ -145,7 +155,8 @@ def half(n: int):
 
 if __name__ == "__main__":
     jobtree.main(half)
-""")
+""",
+    )
     assert project.run("script.py", "4", "--tree", "T1").lines == ["2"]
     failed = project.run("script.py", "5", "--tree", "T2", status=1)
     assert "5 is odd" in failed.err
@@ -207,11 +218,14 @@ def test_programs_are_targets(project: Project) -> None:
     ],
 )
 def test_a_failed_program_is_a_failed_target(project: Project, command: str, words: str) -> None:
-    ended = project.script(f"""
+    ended = project.script(
+        f"""
 import jobtree
 if __name__ == "__main__":
     jobtree.run(jobtree.command({command}), tree="T")
-""", status=1)
+""",
+        status=1,
+    )
     assert words in ended.err
     assert not (project.directory / "out").exists()
 

@@ -20,7 +20,9 @@ if __name__ == "__main__":
 
 
 def test_values_arrive_in_all_containers_attributes_and_closures(project: Project) -> None:
-    ended = project.script(HEAD + """
+    ended = project.script(
+        HEAD
+        + """
 @dataclasses.dataclass
 class Box:
     content: object
@@ -50,14 +52,18 @@ def root(target):
         target.add_child(jobtree.call(max, p[10], p[11].value)),
     ]
     return target.set_follow_on(show(got, p[8]))
-""" + MAIN)
+"""
+        + MAIN
+    )
     assert ended.lines == [
         "(([((0, [1, (2, {'k': [3]})], Box(content=4)), {'k': 5}), ('data', [6]), ('plain', {'a': 7}), 9, 11], 8), {})"
     ]
 
 
 def test_a_returned_promise_passes_results_up_through_many_levels(project: Project) -> None:
-    ended = project.script(HEAD + """
+    ended = project.script(
+        HEAD
+        + """
 @jobtree.target
 def down(target, n):
     if n == 0:
@@ -67,12 +73,16 @@ def down(target, n):
 @jobtree.target
 def root(target):
     return target.add_child(down(9))
-""" + MAIN)
+"""
+        + MAIN
+    )
     assert ended.lines == ["{'bottom': 'x', 'list': [1, 2]}"]
 
 
 def test_promises_inside_a_returned_container_are_kept_when_their_chains_have_ended(project: Project) -> None:
-    ended = project.script(HEAD + """
+    ended = project.script(
+        HEAD
+        + """
 @jobtree.target
 def late(target, x):
     time.sleep(0.1)
@@ -89,12 +99,16 @@ def use(value): return repr(value)
 def root(target):
     made = target.add_child(pair())
     return {"used": target.add_child(use(made)), "itself": made}
-""" + MAIN)
+"""
+        + MAIN
+    )
     assert ended.lines == ["""{'used': "['a', ('b', 3)]", 'itself': ['a', ('b', 3)]}"""]
 
 
 def test_large_values_and_arguments_travel_through_files(project: Project) -> None:
-    ended = project.script(HEAD + """
+    ended = project.script(
+        HEAD
+        + """
 @jobtree.target
 def big(n): return os.urandom(1) * n
 
@@ -105,25 +119,32 @@ def sizes(parts, text): return [len(part) for part in parts] + [len(text)]
 def root(target):
     parts = [target.add_child(big(n)) for n in (10, 200_000, 3_000_000)]
     return target.set_follow_on(sizes(parts, "x" * 500_000))
-""" + MAIN)
+"""
+        + MAIN
+    )
     assert ended.lines == ["[10, 200000, 3000000, 500000]"]
     assert [path for path in project.tree.glob("blobs/*/*") if path.is_file()] == []
 
 
 def test_a_root_and_a_result_of_megabytes_are_no_matter(project: Project) -> None:
-    ended = project.script(HEAD + """
+    ended = project.script(
+        HEAD
+        + """
 @jobtree.target
 def double(data): return data * 2
 
 if __name__ == "__main__":
     print(len(jobtree.run(double(b"x" * 1_000_000), tree="T")))
     print(len(jobtree.run(double(b"x" * 1_000_000), tree="T")))
-""")
+"""
+    )
     assert ended.lines == ["2000000", "2000000"]
 
 
 def test_the_same_value_can_be_taken_by_many(project: Project) -> None:
-    ended = project.script(HEAD + """
+    ended = project.script(
+        HEAD
+        + """
 @jobtree.target
 def plus(a, b): return len(a) + b
 
@@ -131,12 +152,16 @@ def plus(a, b): return len(a) + b
 def root(target):
     shared = target.add_child(leaf("x" * 100_000))
     return [target.add_child(plus(shared, i)) for i in range(20)]
-""" + MAIN)
+"""
+        + MAIN
+    )
     assert ended.lines == [str([100_000 + i for i in range(20)])]
 
 
 def test_a_failure_that_is_allowed_takes_the_place_of_the_value(project: Project) -> None:
-    ended = project.script(HEAD + """
+    ended = project.script(
+        HEAD
+        + """
 @jobtree.target
 def bad(): raise ValueError("deep down")
 
@@ -156,13 +181,17 @@ def root(target):
         target.add_child(bad(), allow_failure=True), target.add_child(above(), allow_failure=True), target.add_child(leaf(3)),
     ]
     return target.set_follow_on(use(parts))
-""" + MAIN)
+"""
+        + MAIN
+    )
     assert ended.lines == ["['bad', 'exception', 'ValueError: deep down', 'bad', 3]"]
     assert "2 failed" in ended.err
 
 
 def test_a_taker_of_a_failed_target_s_value_never_runs(project: Project) -> None:
-    ended = project.script(HEAD + """
+    ended = project.script(
+        HEAD
+        + """
 @jobtree.target
 def bad(): raise ValueError("bad")
 
@@ -172,7 +201,10 @@ def taker(x): open("ran", "w")
 @jobtree.target
 def root(target):
     target.add_child(taker([target.add_child(bad())]))
-""" + MAIN, status=1)
+"""
+        + MAIN,
+        status=1,
+    )
     assert "1 bad failed:" in ended.err
     assert not (project.directory / "ran").exists()
 
@@ -195,7 +227,9 @@ def root(target):
     ],
 )
 def test_a_misused_promise_or_target_is_explained(project: Project, body: str, words: str) -> None:
-    ended = project.script(HEAD + f"""
+    ended = project.script(
+        HEAD
+        + f"""
 class handover(Target):
     def __init__(self, p): self.p = p
     def run(self):
@@ -205,5 +239,8 @@ class handover(Target):
 def root(target):
     p = target.add_child(leaf(1))
     {body}
-""" + MAIN, status=1)
+"""
+        + MAIN,
+        status=1,
+    )
     assert words in ended.err

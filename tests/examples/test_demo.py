@@ -27,9 +27,7 @@ def test_text_is_gathered_once_and_unpacked_and_nothing_else_is(tmp_path: Path) 
     assert read == [b"first\n", b"second\n", None, None, None, None]
 
 
-def test_too_little_text_is_repeated_in_another_order_and_said_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_little_text_is_repeated_in_another_order_and_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "place").mkdir()
     (tmp_path / "place" / "text").write_bytes(b"one two three four five six seven\nlast")
     monkeypatch.setattr(demo, "PLACES", [str(tmp_path / "place")])

@@ -42,9 +42,7 @@ def decoded(data: bytes) -> tuple[int, int, bytes]:
     return width, height, b"".join(line[1:] for line in lines)
 
 
-def test_the_picture_is_the_one_computed_point_by_point(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_picture_is_the_one_computed_point_by_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mandelbrot, "SMALL", 40)
     out = tmp_path / "picture.png"
     assert jobtree.run(mandelbrot.Picture(WHOLE_SET, out), inline=True) == 150 * 100
@@ -52,9 +50,7 @@ def test_the_picture_is_the_one_computed_point_by_point(
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (37, 3)])
-def test_a_picture_of_any_shape_is_covered(
-    size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_picture_of_any_shape_is_covered(size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mandelbrot, "SMALL", 1)
     view = View(-0.7, 0.0, 3.2, *size, limit=20)
     jobtree.run(mandelbrot.Picture(view, tmp_path / "p.png"), inline=True)

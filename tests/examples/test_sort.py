@@ -80,9 +80,7 @@ def test_cuts_are_at_line_starts_and_make_every_part_smaller(
     assert all(0 < cut < len(data) and data[cut - 1 : cut] == b"\n" for cut in cuts)
 
 
-def test_a_part_of_many_bytes_or_of_many_lines_is_large_by_default(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_part_of_many_bytes_or_of_many_lines_is_large_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sort, "LEAF_BYTES", 100)
     monkeypatch.setattr(sort, "LEAF_LINES", 10)
     path = tmp_path / "text"

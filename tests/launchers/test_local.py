@@ -36,9 +36,7 @@ class TestLocalLauncher(LauncherContract):
     def launcher(self, tmp_path: Path) -> Launcher:
         return LocalLauncher(self.worker(tmp_path), tmp_path)
 
-    def test_each_worker_leads_its_own_session_and_reads_nothing(
-        self, launcher: Launcher, name: str, tmp_path: Path
-    ) -> None:
+    def test_each_worker_leads_its_own_session_and_reads_nothing(self, launcher: Launcher, name: str, tmp_path: Path) -> None:
         (block,) = launcher.submit(name, 1, self.size)
         pid = pid_of(block)
         assert os.getsid(pid) == pid != os.getsid(0)
@@ -47,9 +45,7 @@ class TestLocalLauncher(LauncherContract):
         assert os.readlink(f"/proc/{pid}/fd/1") == os.readlink(f"/proc/{pid}/fd/2") == str(out)
         assert stat.S_IMODE(out.stat().st_mode) == 0o600
 
-    def test_an_inheritable_descriptor_of_the_script_does_not_reach_a_worker(
-        self, launcher: Launcher, name: str
-    ) -> None:
+    def test_an_inheritable_descriptor_of_the_script_does_not_reach_a_worker(self, launcher: Launcher, name: str) -> None:
         reader, writer = os.pipe()
         os.set_inheritable(writer, True)
         try:
@@ -59,9 +55,7 @@ class TestLocalLauncher(LauncherContract):
         with os.fdopen(reader, "rb") as pipe:
             assert pipe.read() == b""  # the end of file comes while the worker lives
 
-    def test_a_later_master_sees_the_workers_and_can_cancel_them(
-        self, launcher: Launcher, name: str, tmp_path: Path
-    ) -> None:
+    def test_a_later_master_sees_the_workers_and_can_cancel_them(self, launcher: Launcher, name: str, tmp_path: Path) -> None:
         blocks = launcher.submit(name, 2, self.size)
         later = LocalLauncher(["irrelevant"], tmp_path)
         assert later.find(name) == blocks
@@ -87,9 +81,7 @@ class TestLocalLauncher(LauncherContract):
         assert launcher.poll()[blocks[0]].reason == "killed by SIGKILL"
         assert not Path(f"/proc/{pid_of(blocks[0])}").exists()
 
-    def test_a_second_submission_under_one_name_counts_on(
-        self, launcher: Launcher, name: str, tmp_path: Path
-    ) -> None:
+    def test_a_second_submission_under_one_name_counts_on(self, launcher: Launcher, name: str, tmp_path: Path) -> None:
         first = launcher.submit(name, 1, self.size)
         second = launcher.submit(name, 1, self.size)
         self.await_started(tmp_path, name, 2)
@@ -98,12 +90,8 @@ class TestLocalLauncher(LauncherContract):
 
 
 def test_a_worker_that_ignores_sigterm_is_killed_after_the_grace(tmp_path: Path) -> None:
-    program = (
-        "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
-    )
-    launcher = LocalLauncher(
-        [sys.executable, "-c", program], tmp_path, LocalLauncher.Options(grace_seconds=0.3)
-    )
+    program = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+    launcher = LocalLauncher([sys.executable, "-c", program], tmp_path, LocalLauncher.Options(grace_seconds=0.3))
     (block,) = launcher.submit("jt-deaf", 1, SIZE)
     wait_for(lambda: launcher.output_tail(block) == "deaf")
     launcher.cancel([block])
@@ -133,19 +121,13 @@ def test_a_zombie_that_nobody_reaps_has_ended(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["start", "boot"])
-def test_a_stranger_with_the_pid_of_an_old_worker_is_neither_counted_nor_signalled(
-    tmp_path: Path, change: str
-) -> None:
+def test_a_stranger_with_the_pid_of_an_old_worker_is_neither_counted_nor_signalled(tmp_path: Path, change: str) -> None:
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     try:
         block = local._identity(stranger.pid)
         assert block is not None
         kind, pid, start, boot = block.split(":")
-        old = (
-            f"{kind}:{pid}:{int(start) - 1}:{boot}"
-            if change == "start"
-            else f"{kind}:{pid}:{start}:an-older-boot"
-        )
+        old = f"{kind}:{pid}:{int(start) - 1}:{boot}" if change == "start" else f"{kind}:{pid}:{start}:an-older-boot"
         launcher = LocalLauncher([], tmp_path)
         launcher._record("jt-old", {old: 0})
         assert launcher.poll()[old].state is BlockState.ENDED

@@ -178,9 +178,7 @@ def test_what_cannot_be_pickled_is_named_by_its_path() -> None:
     with_path(f"{Thing.__qualname__}.inner['a'][1][0]", outer)
     with_path("Slotted.lock", slotted)
     with_path("list[1].lock", [0, slotted])
-    with_path(
-        "test_what_cannot_be_pickled_is_named_by_its_path.<locals>.<lambda>.<closure>.local", lambda: local
-    )
+    with_path("test_what_cannot_be_pickled_is_named_by_its_path.<locals>.<lambda>.<closure>.local", lambda: local)
     with_path("FunctionCall[1][0]", jobtree.call(print, lock))
 
 
@@ -288,9 +286,7 @@ def test_a_copy_of_a_promise_is_the_promise_and_a_plain_pickle_of_it_is_refused(
 
 def python(*args: str, given: bytes = b"", cwd: Path | None = None) -> bytes:
     environment = {"PYTHONPATH": ":".join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, *args], cwd=cwd, env=environment, input=given, capture_output=True, check=False
-    )
+    done = subprocess.run([sys.executable, *args], cwd=cwd, env=environment, input=given, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
 

@@ -124,9 +124,7 @@ class Door:
 
     def ended(self, attempt: Attempt) -> Ended:
         """The end of an attempt."""
-        found: Ended = self.until(
-            lambda: next((e for e in self.heard(Ended) if attempt_of(e.row) == attempt), None)
-        )
+        found: Ended = self.until(lambda: next((e for e in self.heard(Ended) if attempt_of(e.row) == attempt), None))
         return found
 
     def result(self, ended: Ended) -> Any:

@@ -40,9 +40,7 @@ class Rig:
         return tail
 
     def text(self, attempt: Attempt, stream: int = 1) -> bytes:
-        return b"".join(
-            piece.data for piece in self.told if (piece.attempt, piece.stream) == (attempt, stream)
-        )
+        return b"".join(piece.data for piece in self.told if (piece.attempt, piece.stream) == (attempt, stream))
 
     def close(self) -> None:
         self.capture.close()

@@ -29,9 +29,7 @@ def test_targets_find_the_masters_surroundings(tmp_path: Path) -> None:
         "sys_path": [*sys.path, "/extra"],
     }
     with opened(tmp_path, **settings) as door:
-        found = door.result(
-            door.call("return sys.argv, os.getcwd(), os.umask(0o027), dict(os.environ), sys.path")
-        )
+        found = door.result(door.call("return sys.argv, os.getcwd(), os.umask(0o027), dict(os.environ), sys.path"))
     argv, cwd, umask, environ, path = found
     assert (argv, cwd, umask) == (["run.py", "--fast"], str(elsewhere), 0o027)
     assert path[: len(sys.path) + 1] == [*sys.path, "/extra"]
@@ -40,9 +38,7 @@ def test_targets_find_the_masters_surroundings(tmp_path: Path) -> None:
     assert environ == {"ONLY": "this", "PATH": os.environ["PATH"], **own, **threads}
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"), [("TMPDIR", True), ("SLURM_JOB_ID", True), ("PATH", False), ("HOME", False)]
-)
+@pytest.mark.parametrize(("name", "expected"), [("TMPDIR", True), ("SLURM_JOB_ID", True), ("PATH", False), ("HOME", False)])
 def test_variables_of_the_host_are_known(name: str, expected: bool) -> None:
     assert names_host(name) is expected
 
@@ -60,9 +56,7 @@ def test_signals_of_the_batch_system_do_not_end_a_nursery(tmp_path: Path) -> Non
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             os.kill(runner.parent, number)
         assert door.result(door.call("return 1")) == 1
-        handlers = (
-            "return [int(signal.getsignal(n)) for n in (signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD)]"
-        )
+        handlers = "return [int(signal.getsignal(n)) for n in (signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD)]"
         assert door.result(door.call(handlers)) == [signal.SIG_DFL] * 3
         assert door.result(door.call("return signal.getsignal(signal.SIGINT) is signal.default_int_handler"))
 
@@ -76,9 +70,7 @@ def test_handlers_that_the_script_has_set_are_the_runners(tmp_path: Path) -> Non
 
 def test_logging_that_the_script_has_configured_is_captured(tmp_path: Path) -> None:
     script = tmp_path / "logs.py"
-    script.write_text(
-        SCRIPT.read_text() + "\nlogging.basicConfig(level='DEBUG', format='mine: %(message)s')\n"
-    )
+    script.write_text(SCRIPT.read_text() + "\nlogging.basicConfig(level='DEBUG', format='mine: %(message)s')\n")
     with opened(tmp_path, script=str(script)) as door:
         ended = door.call("logging.debug('hello')")
         assert door.output(attempt_of(ended.row), 2) == "mine: hello\n"
@@ -112,9 +104,7 @@ def test_a_first_nursery_that_is_never_used_leaves_with_the_supervisor(tmp_path:
 def test_a_nursery_that_is_still_importing_dies_with_the_supervisor(tmp_path: Path) -> None:
     script = tmp_path / "slow.py"
     pidfile = tmp_path / "pid"
-    script.write_text(
-        f"import os, time\nopen({str(pidfile)!r}, 'w').write(str(os.getpid()) + '.')\ntime.sleep(1000)"
-    )
+    script.write_text(f"import os, time\nopen({str(pidfile)!r}, 'w').write(str(os.getpid()) + '.')\ntime.sleep(1000)")
     program = (
         "import sys; from pathlib import Path; from tests.worker.door import Door\n"
         "door = Door(Path(sys.argv[1])).start(script=sys.argv[2])\n"

@@ -25,8 +25,7 @@ class Line:
         return len(self.sent)
 
     def take(self) -> list[Type]:
-        kinds = [kind for kind, _, _ in self.sent]
-        return kinds
+        return [kind for kind, _, _ in self.sent]
 
 
 def held_by(holdings: Holdings, number: int) -> Held:

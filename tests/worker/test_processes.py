@@ -205,9 +205,7 @@ def test_a_kill_before_the_runner_is_there_is_not_forgotten(door: Door) -> None:
 
 def test_an_attempt_that_began_when_the_other_had_to_die_is_not_blamed(door: Door, tmp_path: Path) -> None:
     gate, ready = tmp_path / "gate", tmp_path / "ready"
-    first, second = door.give(
-        door.script.call("while not gate.exists(): time.sleep(0.01)", gate=gate), door.script.hang(ready)
-    )
+    first, second = door.give(door.script.call("while not gate.exists(): time.sleep(0.01)", gate=gate), door.script.hang(ready))
     door.until(lambda: door.heard(Begun))
     gate.touch()
     wait_until(ready.exists)  # the first has ended, and the supervisor has not heard of it
@@ -296,9 +294,7 @@ def test_an_attempt_that_holds_more_memory_than_it_asked_for_is_killed(door: Doo
 
 
 def test_memory_of_subprocesses_counts(door: Door) -> None:
-    source = (
-        "subprocess.run([sys.executable, '-c', 'import time; x = bytearray(200_000_000); time.sleep(1.5)'])"
-    )
+    source = "subprocess.run([sys.executable, '-c', 'import time; x = bytearray(200_000_000); time.sleep(1.5)'])"
     ended = door.call(source)
     assert ended.row[ROW_CAUSE] == ""
     assert ended.row[ROW_MEMORY] > 200_000_000

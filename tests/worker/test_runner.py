@@ -78,9 +78,7 @@ def test_a_returned_promise_passes_the_result_on(door: Door) -> None:
 
 
 def test_promises_inside_a_result_are_named(door: Door) -> None:
-    ended = door.call(
-        "add = jobtree.current_target().add_child\nreturn [add(nothing()) for _ in range(4)][1:]"
-    )
+    ended = door.call("add = jobtree.current_target().add_child\nreturn [add(nothing()) for _ in range(4)][1:]")
     assert (ended.row[ROW_RESULT], ended.row[ROW_EMBEDS]) == (True, [2, 3])
 
 
@@ -151,9 +149,7 @@ def test_values_arrive_in_the_places_of_promises(door: Door) -> None:
         ("return nothing()", "jobtree.errors.UsageError", None),
     ],
 )
-def test_whatever_escapes_from_run_is_a_failure(
-    door: Door, source: str, kind: str, message: str | None
-) -> None:
+def test_whatever_escapes_from_run_is_a_failure(door: Door, source: str, kind: str, message: str | None) -> None:
     ended = door.call(f"print('before')\n{source}")
     why = failure(ended.row)
     assert cause_of(ended.row) is Cause.EXCEPTION
@@ -202,9 +198,7 @@ def test_a_failed_command_is_told_by_its_status(door: Door, words: str, cause: C
 
 
 def test_messages_go_out_at_once_and_into_the_row(door: Door) -> None:
-    ended = door.call(
-        "t = jobtree.current_target()\nt.log('one')\nt.log('two\\nlines', 'WARNING')\nt.log('x' * 70_000)"
-    )
+    ended = door.call("t = jobtree.current_target()\nt.log('one')\nt.log('two\\nlines', 'WARNING')\nt.log('x' * 70_000)")
     assert [(level, len(text)) for _, level, text in ended.row[ROW_MESSAGES]] == [
         ("INFO", 3),
         ("WARNING", 9),
@@ -254,10 +248,7 @@ def test_the_global_temp_dir_is_the_chains_and_stays(door: Door) -> None:
 def test_what_a_target_changes_of_the_process_is_put_back(door: Door) -> None:
     look = "return os.getcwd(), os.environ.get('NEW'), os.environ['PATH'], list(sys.path), os.umask(0o022)"
     before = door.result(door.call(look))
-    door.call(
-        "os.chdir('/'); os.environ['NEW'] = '1'; del os.environ['PATH']\n"
-        "sys.path.insert(0, '/nowhere'); os.umask(0)"
-    )
+    door.call("os.chdir('/'); os.environ['NEW'] = '1'; del os.environ['PATH']\nsys.path.insert(0, '/nowhere'); os.umask(0)")
     assert door.result(door.call(look)) == before
 
 
@@ -325,10 +316,7 @@ def test_multiprocessing_and_threads_work(door: Door) -> None:
 
 
 def test_threads_of_a_target_find_its_context(door: Door) -> None:
-    source = (
-        "thread = threading.Thread(target=lambda: jobtree.current_target().log('hello'))\n"
-        "thread.start(); thread.join()"
-    )
+    source = "thread = threading.Thread(target=lambda: jobtree.current_target().log('hello'))\nthread.start(); thread.join()"
     assert door.call(source).row[ROW_MESSAGES][0][2] == "hello"
 
 
@@ -337,9 +325,7 @@ def test_stdin_is_empty(door: Door) -> None:
 
 
 def test_the_number_of_threads_follows_the_cpus(door: Door) -> None:
-    target = door.script.call(
-        "return os.environ['OMP_NUM_THREADS'], subprocess.getoutput('echo $MKL_NUM_THREADS')"
-    )
+    target = door.script.call("return os.environ['OMP_NUM_THREADS'], subprocess.getoutput('echo $MKL_NUM_THREADS')")
     for cpus, expected in ((4.0, "4"), (0.5, "1"), (2.0, "2")):
         (attempt,) = door.give(target, cpus=cpus)
         assert door.result(door.ended(attempt)) == (expected, expected)

@@ -65,10 +65,7 @@ def test_directories_without_rights_are_removed_too(scratch: Scratch) -> None:
 
 
 def test_what_a_killed_worker_has_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
-    program = (
-        "import os, sys; from jobtree.worker.scratch import Scratch\n"
-        "Scratch(sys.argv[1]); os.kill(os.getpid(), 9)"
-    )
+    program = "import os, sys; from jobtree.worker.scratch import Scratch\nScratch(sys.argv[1]); os.kill(os.getpid(), 9)"
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     dead = subprocess.run([sys.executable, "-c", program, str(tmp_path)], env=environ, check=False)
     assert dead.returncode == -signal.SIGKILL

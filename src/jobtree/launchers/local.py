@@ -54,9 +54,7 @@ class LocalLauncher:
 
     def poll(self) -> dict[BlockId, BlockStatus]:
         """The state of every block that was ever recorded in this tree."""
-        blocks = [
-            block for record in sorted(self._directory.glob("*.json")) for block in _read_record(record)
-        ]
+        blocks = [block for record in sorted(self._directory.glob("*.json")) for block in _read_record(record)]
         return {block: self._status(block) for block in blocks}
 
     def cancel(self, blocks: Collection[BlockId]) -> None:
@@ -67,9 +65,7 @@ class LocalLauncher:
         waiting = self._wait(_signal(self._alive(blocks), signal.SIGTERM))
         waiting = self._wait(_signal(waiting, signal.SIGKILL))
         if waiting:
-            raise LauncherError(
-                ["kill", "-9", *waiting], None, "still there; in an uninterruptible system call?"
-            )
+            raise LauncherError(["kill", "-9", *waiting], None, "still there; in an uninterruptible system call?")
 
     def find(self, name: str) -> list[BlockId]:
         """Those recorded, and those that a crash kept from being recorded, if they live."""
@@ -103,13 +99,9 @@ class LocalLauncher:
         argv = worker_command(self._command, name, index)
         try:
             # O_APPEND: who writes from a later life must not write over what is there
-            out = os.open(
-                self._path(name, index), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-            )
+            out = os.open(self._path(name, index), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
-                process = subprocess.Popen(
-                    argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
-                )
+                process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
             finally:
                 os.close(out)
         except OSError as error:

@@ -21,9 +21,7 @@ GROUP = "jobtree.launchers"
 BUILT_IN = {"local": "jobtree.launchers.local:LocalLauncher"}
 
 
-def make(
-    name: str, command: Sequence[str], directory: Path, settings: dict[str, Any] | None = None
-) -> Launcher:
+def make(name: str, command: Sequence[str], directory: Path, settings: dict[str, Any] | None = None) -> Launcher:
     """The launcher `name` for workers started by `command`, with TREE/blocks as its directory.
 
     Raises UsageError for a name that nobody has registered, one that cannot be loaded, or unknown settings.
@@ -32,9 +30,7 @@ def make(
     known = [field.name for field in fields(made.Options)]
     for key in settings or {}:
         if key not in known:
-            raise UsageError(
-                f"the launcher {name!r} has no setting {key!r}; it has {', '.join(known) or 'none'}"
-            )
+            raise UsageError(f"the launcher {name!r} has no setting {key!r}; it has {', '.join(known) or 'none'}")
     launcher: Launcher = made(list(command), directory, made.Options(**(settings or {})))
     return launcher
 

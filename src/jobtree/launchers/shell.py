@@ -31,9 +31,7 @@ def run(
     except subprocess.TimeoutExpired:
         _kill_session(process)
         _, err = process.communicate()
-        raise LauncherError(
-            argv, None, f"no answer within {timeout_seconds:g} s. {tail(err)}".strip()
-        ) from None
+        raise LauncherError(argv, None, f"no answer within {timeout_seconds:g} s. {tail(err)}".strip()) from None
     except BaseException:
         _kill_session(process)
         process.wait()

@@ -71,26 +71,20 @@ class LauncherContract:
         assert launcher.describe(name, 2, self.size).strip()
         assert launcher.find(name) == []
 
-    def test_submitted_workers_start_and_are_polled_as_running(
-        self, launcher: Launcher, name: str, tmp_path: Path
-    ) -> None:
+    def test_submitted_workers_start_and_are_polled_as_running(self, launcher: Launcher, name: str, tmp_path: Path) -> None:
         blocks = launcher.submit(name, 2, self.size)
         assert len(set(blocks)) == 2
         self.await_started(tmp_path, name, 2)
         self.await_state(launcher, blocks, BlockState.RUNNING)
 
-    def test_workers_are_found_by_name_and_only_by_theirs(
-        self, launcher: Launcher, name: str, tmp_path: Path
-    ) -> None:
+    def test_workers_are_found_by_name_and_only_by_theirs(self, launcher: Launcher, name: str, tmp_path: Path) -> None:
         blocks = launcher.submit(name, 2, self.size)
         self.await_started(tmp_path, name, 2)
         assert sorted(launcher.find(name)) == sorted(blocks)
         assert launcher.find(name + "1") == []
         assert launcher.find(name[:-2]) == []
 
-    def test_cancelled_workers_end_and_the_others_go_on(
-        self, launcher: Launcher, name: str, tmp_path: Path
-    ) -> None:
+    def test_cancelled_workers_end_and_the_others_go_on(self, launcher: Launcher, name: str, tmp_path: Path) -> None:
         blocks = launcher.submit(name, 2, self.size)
         self.await_started(tmp_path, name, 2)
         launcher.cancel(blocks[:1])
@@ -98,9 +92,7 @@ class LauncherContract:
         assert launcher.find(name) == blocks[1:]
         assert launcher.poll()[blocks[1]].state is BlockState.RUNNING
 
-    def test_a_worker_that_ends_by_itself_is_seen_to_have_ended(
-        self, launcher: Launcher, name: str, tmp_path: Path
-    ) -> None:
+    def test_a_worker_that_ends_by_itself_is_seen_to_have_ended(self, launcher: Launcher, name: str, tmp_path: Path) -> None:
         blocks = launcher.submit(name, 1, self.size)
         self.await_started(tmp_path, name, 1)
         (tmp_path / f"{name}.stop").touch()
@@ -116,9 +108,7 @@ class LauncherContract:
         launcher.cancel([])
         assert launcher.find(name) == []
 
-    def test_the_tail_shows_what_the_worker_printed_itself(
-        self, launcher: Launcher, name: str, tmp_path: Path
-    ) -> None:
+    def test_the_tail_shows_what_the_worker_printed_itself(self, launcher: Launcher, name: str, tmp_path: Path) -> None:
         (block,) = launcher.submit(name, 1, self.size)
         self.await_started(tmp_path, name, 1)
         self._await(lambda: f"worker 0 of {name}" in launcher.output_tail(block), "its output")

@@ -9,7 +9,7 @@ from . import records as r
 
 @dataclass(slots=True)
 class Block:
-    """One submission: ``ids`` are the launcher's words for its workers, in the order of their index; ``alive`` those not ended."""
+    """One submission: ``ids`` are the launcher's words for its workers, by their index; ``alive`` those that have not ended."""
 
     name: str
     n: int

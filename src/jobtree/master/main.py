@@ -250,4 +250,3 @@ def raise_open_files() -> None:
 def host_name() -> str:
     """This machine, as others know it."""
     return os.uname().nodename
-

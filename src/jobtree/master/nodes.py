@@ -114,7 +114,16 @@ class Run:
     __slots__ = ("count", "creator", "first", "first_n", "form", "index", "mean", "parent", "ready_at", "record")
 
     def __init__(
-        self, parent: Node, creator: Attempt, form: Form, first: int, first_n: int, count: int, source: Source, mean: int, at: float
+        self,
+        parent: Node,
+        creator: Attempt,
+        form: Form,
+        first: int,
+        first_n: int,
+        count: int,
+        source: Source,
+        mean: int,
+        at: float,
     ) -> None:
         self.parent = parent
         self.creator = creator
@@ -141,8 +150,10 @@ class Node:
         "takes", "temp", "tolerant", "tries", "vain", "waits", "worker",
     )  # fmt: skip
 
-    def __init__(self, id: int, parent: Node | None, form: Form, source: Source, creator: Attempt, n: int, depth: int) -> None:
-        self.id = id
+    def __init__(
+        self, target: int, parent: Node | None, form: Form, source: Source, creator: Attempt, n: int, depth: int
+    ) -> None:
+        self.id = target
         self.parent = parent  # that of its chain's founder: whose children it is counted among
         self.form = form
         self.source = source
@@ -150,7 +161,7 @@ class Node:
         self.n = n
         self.depth = depth
         self.phase = Phase.READY
-        self.chain = id  # the founder's id
+        self.chain = target  # the founder's id
         self.founder_n = n
         self.tolerant = form.tolerant  # the founder's; None: not said
         self.temp: str | None = None  # the chain's global temp dir, once somebody has asked for it

@@ -127,7 +127,7 @@ class AttemptsCommitted(WithPayloads):
 
 @dataclass(slots=True)
 class AttemptsFailed(WithPayloads):
-    """Attempts have ended badly. ``verdicts`` says of each row when its target may be tried again (unix seconds), or None: never."""
+    """Attempts have ended badly. ``verdicts`` says when each row's target may be tried again (unix seconds), or None: never."""
 
     code: ClassVar[int] = 10
     at: float = 0.0
@@ -258,7 +258,8 @@ TYPES: dict[int, type[Record]] = {
     kind.code: kind
     for kind in (
         RunDescribed, EpochBegan, TargetsCreated, CodeAdded, AttemptsAssigned, AttemptsStarted, AttemptsReturned,
-        AttemptsAdopted, AttemptsCommitted, AttemptsFailed, AttemptsLost, TargetsRetried, SubtreesCancelled, TargetsRefused, BlockPlanned,
+        AttemptsAdopted, AttemptsCommitted, AttemptsFailed, AttemptsLost, TargetsRetried, SubtreesCancelled,
+        TargetsRefused, BlockPlanned,
         BlockKnown, BlockEnded, WorkerJoined, WorkerLeft, RunEnded, Summary,
     )
 }  # fmt: skip

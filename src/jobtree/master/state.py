@@ -196,9 +196,13 @@ class MasterState:
         core = self.core
         cpus = max(worker.cpus for worker in workers)
         memory = max(worker.memory for worker in workers)
-        text = f"it asks for {shape.missing}, which no worker has" if shape.missing else (
-            f"it asks for {shape.cpus:g} cpus, {(shape.memory or 0) / 2**30:.3g} GiB and {shape.gpus:g} gpus; "
-            f"the largest worker has {cpus:g} cpus and {memory / 2**30:.3g} GiB"
+        text = (
+            f"it asks for {shape.missing}, which no worker has"
+            if shape.missing
+            else (
+                f"it asks for {shape.cpus:g} cpus, {(shape.memory or 0) / 2**30:.3g} GiB and {shape.gpus:g} gpus; "
+                f"the largest worker has {cpus:g} cpus and {memory / 2**30:.3g} GiB"
+            )
         )
         while (what := shape.best()) is not None:
             first, count = (what.first, min(what.count, 1000)) if isinstance(what, Run) else (what.id, 1)

@@ -227,7 +227,8 @@ class Tree:
         at = bisect_right(self._run_keys, first) - 1
         key = self._run_keys[at]
         run = self._runs[key]
-        assert run.first == first and count <= run.count, "targets leave a run from its front"
+        assert run.first == first, "targets leave a run from its front"
+        assert count <= run.count, "a run gives no more than it has"
         parent, form, creator, promises = run.parent, run.form, run.creator, run.parent.promises
         depth = parent.depth + 1
         for offset in range(count):

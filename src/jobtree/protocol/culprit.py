@@ -10,9 +10,7 @@ MOST_LEVELS = 20
 MOST_PARTS = 1000
 
 
-def find_culprit(
-    thing: object, error: Exception, failure: Callable[[object], Exception | None]
-) -> tuple[str, Exception]:
+def find_culprit(thing: object, error: Exception, failure: Callable[[object], Exception | None]) -> tuple[str, Exception]:
     """The path to the innermost part of `thing` for which `failure` has a reason, and this reason."""
     path = name_of(thing)
     seen = {id(thing)}

@@ -25,9 +25,9 @@ Shapes used by several types:
     ``[epoch, number, n, kind, argument]``: the promise's key; a ``VALUE_*`` kind; the blob and the attempt that wrote it
     (``[size, sha256, epoch, number]``) or the words of a failure (a map: name, id, cause, message).
 
-The body of RUN is ``[forms, groups, lengths]``; its forms are ``[name, cpus, memory bytes, gpus, time limit or None, isolate]`` and
-``lengths`` are those of all payloads in the data frame: for each group those of its targets, then those of its inline values. That
-of BLOB is ``[names, lengths]``. The master's journal fills in both ``lengths``, which nobody else in the master knows.
+The body of RUN is ``[forms, groups, lengths]``; its forms are ``[name, cpus, memory bytes, gpus, time limit or None, isolate]``,
+and ``lengths`` are those of all payloads in the data frame: for each group those of its targets, then those of its inline
+values. That of BLOB is ``[names, lengths]``. The master's journal fills in both ``lengths``, which nobody else in it knows.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PROTOCOL: Final = 1
 #: Payloads over this many bytes are written to TREE/blobs by the process that made them.
 INLINE_LIMIT: Final = 64 * 1024
 
-#: A message's data frame stays below this many bytes (but for a single target with many values); libzmq's own limit is a backstop.
+#: A message's data frame stays below this many bytes, but for a single target with many values; libzmq's limit is a backstop.
 DATA_LIMIT: Final = 512 * 1024
 MESSAGE_LIMIT: Final = 16 * 1024 * 1024
 
@@ -121,7 +121,6 @@ VALUE_INLINE: Final = 1
 VALUE_BLOB: Final = 2
 VALUE_FAILURE: Final = 3
 VALUE_CANCELLED: Final = 4
-
 
 
 def default_temp(target: int, epoch: int, number: int) -> str:

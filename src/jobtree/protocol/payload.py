@@ -166,9 +166,7 @@ def is_import_failure(error: BaseException) -> bool:
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """By name what has one, promises and code as calls that the unpickler binds."""
 
-    def __init__(
-        self, file: io.BytesIO, promise_type: type[PromiseLike] | None, inside_code: bool = False
-    ) -> None:
+    def __init__(self, file: io.BytesIO, promise_type: type[PromiseLike] | None, inside_code: bool = False) -> None:
         super().__init__(file, PROTOCOL)
         self._promise_type = promise_type
         self._inside_code = inside_code
@@ -232,9 +230,7 @@ class _ExceptionPickler(_Pickler):
 class _Unpickler(pickle.Unpickler):
     """Binds the calls that stand for promises and for code."""
 
-    def __init__(
-        self, data: bytes, values: Mapping[PromiseKey, object], code: Callable[[str], bytes] | None
-    ) -> None:
+    def __init__(self, data: bytes, values: Mapping[PromiseKey, object], code: Callable[[str], bytes] | None) -> None:
         super().__init__(io.BytesIO(data))
         self._values = values
         self._code = code
@@ -308,9 +304,7 @@ def _with_globals_of(module: str, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
     return make, (code, _GlobalsOf(module), *rest), (state, {**slots, "__globals__": {}}), *others
 
 
-_NEVER_NAMED = frozenset(
-    {MethodType, BuiltinFunctionType, MethodWrapperType, WrapperDescriptorType, ModuleType, property}
-)
+_NEVER_NAMED = frozenset({MethodType, BuiltinFunctionType, MethodWrapperType, WrapperDescriptorType, ModuleType, property})
 
 
 # Code that was unpickled here: found by name when it is met in the next payload, and by identity when it is

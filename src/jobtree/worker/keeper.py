@@ -261,9 +261,7 @@ class Keeper:
     @property
     def underway(self) -> Underway | None:
         """What is known of the attempt that runs, if it has run long enough to be known."""
-        return (
-            self._underway if self._underway is not None and self._underway.attempt in self._given else None
-        )
+        return self._underway if self._underway is not None and self._underway.attempt in self._given else None
 
     def memory_limit(self, attempt: Attempt) -> int | None:
         """What an attempt may hold, in bytes."""
@@ -306,9 +304,7 @@ class Keeper:
         if death.doomed is None or death.doomed == attempt:
             return False
         underway = self._underway
-        return (
-            underway is None or underway.attempt != attempt or not (underway.announced or underway.heard_of)
-        )
+        return underway is None or underway.attempt != attempt or not (underway.announced or underway.heard_of)
 
     def _last_row(self, attempt: Attempt, death: Dying, tail: str, at: float) -> list[Any]:
         _, started = channel.shown(self._page)
@@ -322,9 +318,7 @@ class Keeper:
                 "its runner was killed on account of the attempt before it",
             )
         spent = (max(0.0, death.user - self._spent[0]), max(0.0, death.system - self._spent[1]))
-        return underway.row(
-            death_of(death.status, node(), tail, (cause, message) if cause else None), spent, at
-        )
+        return underway.row(death_of(death.status, node(), tail, (cause, message) if cause else None), spent, at)
 
 
 def _take_peak(row: list[Any], peak_bytes: int) -> None:

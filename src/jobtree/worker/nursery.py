@@ -151,9 +151,7 @@ class _Nursery:
             before = signal.signal(number, _nothing)
             if before is not _nothing:
                 first = number not in self._handlers
-                self._handlers[number] = (
-                    _PYTHONS.get(number, signal.SIG_DFL) if first or before is None else before
-                )
+                self._handlers[number] = _PYTHONS.get(number, signal.SIG_DFL) if first or before is None else before
         signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
 
 

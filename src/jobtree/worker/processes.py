@@ -83,9 +83,7 @@ class Processes:
         times += [at for at in (self._next_look, self._next_reap) if at is not None]
         return min(times, default=None)
 
-    def perform(
-        self, effect: Prepare | Discard | Launch | Give | TakeBack | GiveCode | Kill | Throttle | Retire
-    ) -> None:
+    def perform(self, effect: Prepare | Discard | Launch | Give | TakeBack | GiveCode | Kill | Throttle | Retire) -> None:
         """Grant one effect."""
         match effect:
             case Give(runner, tasks):

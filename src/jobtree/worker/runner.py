@@ -163,9 +163,7 @@ class _Runner:
             return Failure(argument["name"], argument["cause"], argument["message"])
         return Cancelled(argument["name"]) if kind == VALUE_CANCELLED else None
 
-    def _finish(
-        self, recorder: Recorder, returned: object, around: Attendance
-    ) -> tuple[Any, list[int] | None, bytes]:
+    def _finish(self, recorder: Recorder, returned: object, around: Attendance) -> tuple[Any, list[int] | None, bytes]:
         """The result as the row has it, when everything that was created has been sent."""
         result = recorder.finish(returned)
         if around.failed is not None:

@@ -1,7 +1,7 @@
 """Which runner gets which task: the worker's cpus and memory, its runners, and the queue before them.
 
-A runner that is busy reserves what one of its tasks needs, since it runs them one at a time; it is given tasks ahead only if their
-name has proved to be quick, and they are taken back as soon as another runner has nothing to do.
+A runner that is busy reserves what one of its tasks needs, since it runs them one at a time; it is given tasks ahead only if
+their name has proved to be quick, and they are taken back as soon as another runner has nothing to do.
 """
 
 from __future__ import annotations
@@ -107,9 +107,10 @@ class Slots:
         shape = (cpus, memory, gpus)
         best = None
         for runner in self.runners.values():
-            if runner.shape == shape and self._has_room_ahead(runner) and len(runner.tasks) <= ahead:
-                if best is None or len(runner.tasks) < len(best.tasks):
-                    best = runner
+            if runner.shape != shape or not self._has_room_ahead(runner) or len(runner.tasks) > ahead:
+                continue
+            if best is None or len(runner.tasks) < len(best.tasks):
+                best = runner
         return best
 
     def _fits(self, cpus: float, memory: int, gpus: float) -> bool:
@@ -208,8 +209,7 @@ class Slots:
             return []
         runner.taking_back = False
         runner.emptied = True
-        tasks = [runner.tasks.pop(attempt) for attempt in attempts if attempt in runner.tasks]
-        return tasks
+        return [runner.tasks.pop(attempt) for attempt in attempts if attempt in runner.tasks]
 
     def after_taking_back(self, number: int) -> list[Effect]:
         """A runner that has given back all that it had is free."""
@@ -226,7 +226,11 @@ class Slots:
         """Somebody is idle, and there is room, while somebody else has tasks waiting: take them back, and give them again."""
         effects: list[Effect] = []
         for runner in self.runners.values():
-            if len(runner.tasks) > 1 and not (runner.dying or runner.emptied) and self._fits(runner.cpus, runner.memory, runner.gpus):
+            if (
+                len(runner.tasks) > 1
+                and not (runner.dying or runner.emptied)
+                and self._fits(runner.cpus, runner.memory, runner.gpus)
+            ):
                 effects += self.take_back(runner)
         return effects
 

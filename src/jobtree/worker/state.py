@@ -1,7 +1,7 @@
 """The worker as a pure function with a memory: ``WorkerState.step(events, now)`` gives the effects of one turn.
 
-It owns the dealings with the master: looking for it, HELLO, what is held and not yet acknowledged, what to do on each message. Which
-runner runs what is the business of ``slots``, what must be kept that of ``held``, what is to be told that of ``outbox``. Times are unix seconds.
+It owns the dealings with the master: looking for it, HELLO, what to do on each message. Which runner runs what is the business
+of ``slots``, what must be kept that of ``held``, what is to be told that of ``outbox``. Times are unix seconds.
 """
 
 from __future__ import annotations
@@ -269,9 +269,8 @@ class WorkerState:
             elif now >= self._beat_at:
                 self._beat_at = now + BEAT_EVERY
                 self._transmit(Type.BEAT, [self._session.taken])
-        elif self.contact is Contact.GREETING:
-            if now >= self._answer_by:
-                self._lose_contact(now)
+        elif self.contact is Contact.GREETING and now >= self._answer_by:
+            self._lose_contact(now)
         if self.contact is not Contact.WELCOME and now - self._lost_since >= self._patience:
             self._leave("no master was found in time", 0)
 

@@ -150,7 +150,7 @@ class Attendance:
         raise UsageError("cancel: the worker has no way to ask for it yet")
 
     def flush(self, *, hold: bool = False) -> None:
-        """Send what is still here; with ``hold`` together with the attempt's end, which wakes the supervisor once and not twice."""
+        """Send what is still here; with ``hold`` in one write with the attempt's end, which wakes the supervisor once."""
         if self._piece is not None:
             piece, self._piece = self._piece, None
             codes = self._voice.tell_codes(piece.codes)

@@ -86,9 +86,7 @@ def run_crashes(seed: int) -> None:
         files.after, files.half = rng.randrange(1, rng.choice((20, 60, 200))), rng.random() < 0.5
         if rng.random() < 0.3:
             kinds = rng.choice((WRITING, ("sync", "sync_data"), ("write", "create")))
-            files.fail(
-                kinds, rng.randrange(30), rng.choice((errno.EIO, errno.ENOSPC)), times=rng.randrange(1, 3)
-            )
+            files.fail(kinds, rng.randrange(30), rng.choice((errno.EIO, errno.ENOSPC)), times=rng.randrange(1, 3))
         try:
             live(files, rng, released)
         except (PowerLost, StorageFailed):

@@ -43,10 +43,7 @@ def test_a_new_tree_is_private_and_keeps_its_run_id(tmp_path: Path) -> None:
     assert Directory.open(Files(), tree).run_id == made.run_id
     made.lock().release()
     made.claim_epoch(Holder.ourselves())
-    modes = {
-        path.name: path.stat().st_mode & 0o777
-        for path in [tmp_path / "tree", *(tmp_path / "tree").rglob("*")]
-    }
+    modes = {path.name: path.stat().st_mode & 0o777 for path in [tmp_path / "tree", *(tmp_path / "tree").rglob("*")]}
     assert modes == {"tree": 0o700, "journal": 0o700, "FORMAT": 0o600, "LOCK": 0o600, "epoch-00000001": 0o600}
 
 
@@ -231,9 +228,7 @@ def test_processes_that_race_for_epochs_each_get_their_own(tmp_path: Path) -> No
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, tree], env=environment, stdout=subprocess.PIPE, text=True
-        )
+        subprocess.Popen([sys.executable, "-c", program, tree], env=environment, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
     epochs = [int(word) for racer in racers for word in racer.communicate()[0].split()]

@@ -215,9 +215,7 @@ REFUSALS = [(errno.EIO, JournalDamaged), (errno.ESTALE, JournalDamaged), (errno.
 
 
 @pytest.mark.parametrize(("number", "kind"), REFUSALS)
-def test_a_disk_that_does_not_read_is_refused(
-    number: int, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_does_not_read_is_refused(number: int, kind: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
     files = disk_with(a_journal(16 << 10)[0])
     directory = Directory.open(files, TREE)
 
@@ -247,9 +245,7 @@ def one_record() -> bytes:
 
 def test_a_frame_counts_only_with_the_next_number_and_behind_the_frame_that_it_names() -> None:
     data = one_record()
-    payload = frames.encode([([1, 0, 1], b"")], 1, sequence=2, durable=0, previous=0, seed=0)[0].frame[
-        HEADER_BYTES:
-    ]
+    payload = frames.encode([([1, 0, 1], b"")], 1, sequence=2, durable=0, previous=0, seed=0)[0].frame[HEADER_BYTES:]
     assert len(read(disk_with(data + sealed(Kind.RECORDS, payload, data, 2)))) == 2
     assert len(read(disk_with(data + sealed(Kind.RECORDS, payload, data, 3)))) == 1
     seed = frames.seed_of(RUN, 1)
@@ -267,9 +263,7 @@ def test_an_unknown_kind_is_skipped_unless_it_is_critical() -> None:
         read(disk_with(data))
 
 
-@pytest.mark.parametrize(
-    "payload", [b"", b"\xc1", b"\x92\x01\x90x", b"\x92\x02\x90", b"\x92\x01\x91\x92\x01\x05"]
-)
+@pytest.mark.parametrize("payload", [b"", b"\xc1", b"\x92\x01\x90x", b"\x92\x02\x90", b"\x92\x01\x91\x92\x01\x05"])
 def test_a_sound_frame_that_says_nonsense_is_refused_and_never_torn(payload: bytes) -> None:
     data = one_record()
     with pytest.raises(DamageFound) as caught:

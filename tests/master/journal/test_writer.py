@@ -255,11 +255,7 @@ def test_segments_grow_no_further_than_they_should() -> None:
     for start in range(0, 2000, 10):
         journal.append(written[start : start + 10], sync=start % 30 == 0)
     journal.close()
-    sizes = [
-        files.status(f"{TREE}/journal/{name}").bytes
-        for name in files.names(f"{TREE}/journal")
-        if "seg" in name
-    ]
+    sizes = [files.status(f"{TREE}/journal/{name}").bytes for name in files.names(f"{TREE}/journal") if "seg" in name]
     assert len(sizes) > 10
     assert max(sizes) < 20_000
     assert read(files) == written

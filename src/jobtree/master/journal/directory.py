@@ -176,8 +176,7 @@ def _read_format(files: Files, tree: str) -> bytes | None:
         raise JournalDamaged(f"{path} cannot be understood; restore it from a backup") from error
     if major != MAJOR:
         raise UsageError(
-            f"{tree} was written by {writer} in format {form['format']}, and this version reads {MAJOR}.x; "
-            f"use that version"
+            f"{tree} was written by {writer} in format {form['format']}, and this version reads {MAJOR}.x; use that version"
         )
     return run_id
 

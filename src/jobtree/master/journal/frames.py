@@ -109,9 +109,7 @@ def first_crc(last_crc: int, seed: int) -> int:
     return zlib.crc32(last_crc.to_bytes(4, "little"), seed)
 
 
-def seal(
-    kind: int, payload: Buffer, *, sequence: int, durable: int, previous: int, seed: int
-) -> tuple[bytes, int]:
+def seal(kind: int, payload: Buffer, *, sequence: int, durable: int, previous: int, seed: int) -> tuple[bytes, int]:
     """Put a header before a payload; return the frame and its CRC."""
     signed = _SIGNED.pack(MAGIC, VERSION, kind, len(payload), sequence, durable, previous)
     crc = zlib.crc32(payload, zlib.crc32(signed, seed))
@@ -128,9 +126,7 @@ def encode(
     """
     frames = []
     for count, head, data in _payloads(records, first_record):
-        frame, previous = seal(
-            Kind.RECORDS, head + data, sequence=sequence, durable=durable, previous=previous, seed=seed
-        )
+        frame, previous = seal(Kind.RECORDS, head + data, sequence=sequence, durable=durable, previous=previous, seed=seed)
         frames.append(Encoded(frame, previous, count, len(head)))
         sequence += 1
     return frames

@@ -8,9 +8,7 @@ import socket
 from typing import NamedTuple
 
 # Where flock and fdatasync mean what they say, and no other host can be writing.
-_LOCAL = frozenset(
-    {"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "overlay", "zfs", "f2fs", "bcachefs", "ramfs"}
-)
+_LOCAL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "overlay", "zfs", "f2fs", "bcachefs", "ramfs"})
 
 
 class Holder(NamedTuple):

@@ -44,9 +44,7 @@ class Payloads:
     def index(self, frame: Frame) -> None:
         """Know a frame that recovery has read."""
         if any(head[1] for head in frame.heads):
-            self.know(
-                frame.segment, frame.offset, frame.first_record, frame.heads, frame.payload, frame.data_offset
-            )
+            self.know(frame.segment, frame.offset, frame.first_record, frame.heads, frame.payload, frame.data_offset)
 
     def know(
         self,

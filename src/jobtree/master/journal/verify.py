@@ -31,10 +31,7 @@ class Report(NamedTuple):
     def lines(self) -> Iterator[str]:
         """The report in words, a line each."""
         counts = self.counts
-        yield (
-            f"{counts.records:,} records in {counts.frames:,} frames, "
-            f"{counts.segments:,} segments, {counts.bytes:,} bytes"
-        )
+        yield (f"{counts.records:,} records in {counts.frames:,} frames, {counts.segments:,} segments, {counts.bytes:,} bytes")
         for name, offset, size in counts.ignored:
             yield f"{name}: {size:,} bytes from offset {offset} on do not count: its successor left them out"
         for name in self.unused:

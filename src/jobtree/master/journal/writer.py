@@ -315,9 +315,7 @@ class Journal:
 
     def _seal(self, kind: Kind, payload: bytes, sequence: int, previous: int) -> tuple[bytes, int]:
         """A frame that says that all before it is synced."""
-        return frames.seal(
-            kind, payload, sequence=sequence, durable=sequence, previous=previous, seed=self._seed
-        )
+        return frames.seal(kind, payload, sequence=sequence, durable=sequence, previous=previous, seed=self._seed)
 
     def _create(self, path: str, data: bytes) -> int:
         """A file that has its name only when its bytes are durable; returns its descriptor."""
