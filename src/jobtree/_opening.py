@@ -30,6 +30,7 @@ from .master.journal.writer import Journal
 from .master.ledger import Ledger
 from .master.main import Clock, Display, Master, raise_open_files
 from .master.outputs import Outputs
+from .master.promises import Blob
 from .master.server import Server
 from .master.state import MasterState
 from .master.sweeper import Sweeper
@@ -57,6 +58,7 @@ class Opened:
     reader: Reader
     payloads: Payloads
     epoch: int = 0
+    unneeded: set[Blob] = field(default_factory=set)  # blobs that the last master may have had no time to remove
 
     @property
     def is_new(self) -> bool:
@@ -106,6 +108,7 @@ def replay(opened: Opened) -> None:
             opened.ledger.apply(record)
     opened.tree.fresh.clear()
     opened.tree.ended_chains.clear()
+    opened.unneeded.update(opened.tree.unneeded)
     opened.tree.unneeded.clear()
 
 
@@ -165,7 +168,8 @@ def master(opened: Opened, options: Options, around: Surroundings, display: Disp
         settings = _settings(opened, options, around, count)
         state = MasterState(opened.tree, opened.ledger, settings, clock())
         live = {node.chain for node in opened.tree.nodes.values()}
-        sweeper.sweep(live.__contains__)
+        # A founder that still waits may be run by a worker of which this journal does not know yet.
+        sweeper.sweep(lambda chain: chain in live or opened.tree.runs.find(chain) is not None, opened.unneeded)
         fence = Fence(opened.directory, opened.epoch)
         interrupts = 1 if around.script is None else 0
         yield Master(state, journal, server, fleet, sweeper, outputs, display, clock, fence, interrupts)

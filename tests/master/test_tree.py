@@ -33,7 +33,7 @@ def test_a_child_is_provisional_until_its_creator_commits() -> None:
     attempt = garden.assign(ROOT)
     (child,) = garden.create(attempt)
     assert garden.count(Phase.PROVISIONAL) == 1
-    assert garden.tree.find_run(child) is None
+    assert garden.tree.runs.find(child) is None
     garden.commit(attempt)
     assert garden.count(Phase.PROVISIONAL) == 0
     assert garden.phase(child) is READY
@@ -101,7 +101,7 @@ def test_each_target_of_a_run_leaves_it_from_the_front() -> None:
     garden = Garden()
     first, *_ = garden.run(ROOT, 10)
     garden.assign(first, 3)
-    (run,) = garden.tree.waiting_runs()
+    (run,) = garden.tree.runs
     assert (run.first, run.count, run.first_n, run.index) == (first + 3, 7, 4, 3)
     assert [node.n for node in garden.tree.current.values()] == [1, 2, 3]
     with pytest.raises(AssertionError, match="from its front"):
@@ -114,7 +114,7 @@ def test_forms_of_one_piece_make_runs_of_their_own() -> None:
     forms = [["a", None, {}], ["b", None, {"cpus": 2.0}]]
     garden.apply(r.TargetsCreated([1] * 6, b"abcdef", 0.0, *attempt, 2, 1, forms, [0, 2, 1, 3, 0, 1], {}))
     garden.commit(attempt)
-    assert [(run.form.name, run.first, run.count) for run in garden.tree.waiting_runs()] == [
+    assert [(run.form.name, run.first, run.count) for run in garden.tree.runs] == [
         ("a", 2, 2),
         ("b", 4, 3),
         ("a", 7, 1),
@@ -226,7 +226,7 @@ def test_a_refused_target_fails_without_an_attempt() -> None:
     garden.apply(r.TargetsRefused(1.0, [children[2]], "no-fit", "too large"))
     assert garden.phase(children[2]) is FAILED
     assert garden.node(children[2]).begun == 0
-    assert [run.count for run in garden.tree.waiting_runs()] == [2, 2]
+    assert [run.count for run in garden.tree.runs] == [2, 2]
     assert garden.tree.failed[children[2]]["cause"] == "no-fit"
 
 
@@ -498,7 +498,7 @@ def test_a_hundred_thousand_children_of_one_target_wait_as_runs() -> None:
     each = (tracemalloc.get_traced_memory()[0] - before) / 100_000
     tracemalloc.stop()
     assert garden.count(READY) == 100_000
-    assert len(list(garden.tree.waiting_runs())) == 100
+    assert len(list(garden.tree.runs)) == 100
     assert all(isinstance(what, Run) for what in garden.tree.fresh[1:])
     assert each < 400, f"a waiting target costs {each:.0f} bytes"
     garden.assign(2, 1000)

@@ -115,7 +115,7 @@ class Garden:
         node = self.tree.nodes.get(target)
         if node is not None:
             return node.phase
-        return Phase.READY if self.tree.find_run(target) is not None else Phase.DONE
+        return Phase.READY if self.tree.runs.find(target) is not None else Phase.DONE
 
     def node(self, target: int) -> Node:
         """A target that is more than one of many."""

@@ -21,7 +21,7 @@ def audit(tree: Tree) -> str:
 
 def _phases(tree: Tree) -> str:
     found = Counter(node.phase for node in tree.nodes.values())
-    for run in tree.waiting_runs():
+    for run in tree.runs:
         if run.count < 1:
             return f"an empty run at {run.first}"
         found[Phase.READY] += run.count
@@ -53,7 +53,7 @@ def _counters(tree: Tree) -> str:
     opened: Counter[int] = Counter()
     stuck: Counter[int] = Counter()
     follows = {node.follow.id for node in tree.nodes.values() if node.follow is not None}
-    for run in tree.waiting_runs():
+    for run in tree.runs:
         opened[run.parent.id] += run.count
     for node in tree.nodes.values():
         if node.id not in follows and node.parent is not None:
@@ -110,7 +110,7 @@ def dump(tree: Tree, ledger: Ledger) -> list[str]:
     lines += [f"tally {name} {tally}" for name, tally in sorted(tree.tallies.items())]
     lines += [f"failed {target} {why}" for target, why in sorted(tree.failed.items())]
     lines += [f"code {sha} {source}" for sha, source in sorted(tree.codes.items())]
-    for run in sorted(tree.waiting_runs(), key=lambda run: run.first):
+    for run in sorted(tree.runs, key=lambda run: run.first):
         values = {name: getattr(run, name) for name in run.__slots__ if name not in ("parent", "form")}
         lines.append(f"run of {run.parent} {run.form.name} {run.form.requests} {values}")
     lines += [_node(node) for _, node in sorted(tree.nodes.items())]

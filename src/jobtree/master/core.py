@@ -92,7 +92,7 @@ class Core:
         self.tree.fresh.clear()
         self.tree.ended_chains.clear()
         self.tree.unneeded.clear()
-        for run in self.tree.waiting_runs():
+        for run in self.tree.runs:
             self.scheduler.ready(run, self.now)
         for node in self.tree.nodes.values():
             if node.phase is Phase.READY:

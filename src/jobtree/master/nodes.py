@@ -145,9 +145,9 @@ class Node:
     """One target that is more than one of many: running, waiting for its children, held, failed, or a follow-on."""
 
     __slots__ = (
-        "attempt", "begun", "blob", "chain", "created", "creator", "depth", "follow", "form", "founder_n", "id", "losses", "n",
-        "not_before", "open", "parent", "phase", "pieces", "promises", "ready_at", "slot", "source", "stuck", "stuck_flag",
-        "takes", "temp", "tolerant", "tries", "vain", "waits", "worker",
+        "attempt", "begun", "blob", "chain", "created", "creator", "depth", "follow", "form", "founder_n", "id", "littered",
+        "losses", "n", "not_before", "open", "parent", "phase", "pieces", "promises", "ready_at", "slot", "source", "stuck",
+        "stuck_flag", "takes", "temp", "tolerant", "tries", "vain", "waits", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -165,6 +165,7 @@ class Node:
         self.founder_n = n
         self.tolerant = form.tolerant  # the founder's; None: not said
         self.temp: str | None = None  # the chain's global temp dir, once somebody has asked for it
+        self.littered = False  # an attempt that came to nothing may have left one behind
         self.attempt = NOBODY
         self.worker = 0
         self.begun = 0  # attempts of it that have begun and ended

@@ -148,7 +148,7 @@ def _may_adopt(tree: Tree, epoch: int, number: int, target: int) -> bool:
         return False
     node = tree.nodes.get(target)
     if node is None:
-        return tree.find_run(target) is not None
+        return tree.runs.find(target) is not None
     return node.phase is Phase.READY and node.attempt != (epoch, number) and tree.alive(node)
 
 

@@ -6,7 +6,7 @@ import logging
 import queue
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .effects import RemoveBlob, RemoveTemp
@@ -28,12 +28,14 @@ class Sweeper:
         """Have something removed."""
         self._requests.put(request)
 
-    def sweep(self, is_live: Callable[[int], bool]) -> None:
-        """At a restart: what chains that are not live have left behind, because the last master had no time for it."""
+    def sweep(self, is_live: Callable[[int], bool], unneeded: Iterable[tuple[int, int, str]]) -> None:
+        """At a restart: what chains that are not live have left behind, and blobs, because the last master had no time for it."""
         for path in self._temp.glob("*/*"):
             chain = path.name.partition("-")[0]
             if chain.isdigit() and not is_live(int(chain)):
                 self._requests.put(RemoveTemp(int(chain)))
+        for epoch, number, name in unneeded:
+            self._requests.put(RemoveBlob(epoch, number, name))
 
     def close(self) -> None:
         """Do what is still to be done, and stop."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import Cause
 from ..ids import Attempt
 from ..protocol.messages import (
     FLAG_FOLLOW_ON,
@@ -111,6 +112,11 @@ class Work:
                 continue
             for at, level, text in row[ROW_MESSAGES] or ():
                 self._say(node, at, level, text)
+            if row[ROW_CAUSE] == Cause.WORKER_LOST:
+                # Its runner went down through no fault of its own: it is free, as if the whole worker had.
+                failure = row[ROW_FAILURE] or {}
+                self.lose(worker, [node], str(failure.get("message", "its runner was lost")))
+                continue
             self.drop(worker, node)
             if row[ROW_CAUSE]:
                 bad.append(place)

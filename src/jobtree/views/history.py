@@ -214,7 +214,7 @@ class History:
     def _refused(self, record: r.TargetsRefused) -> None:
         for target in record.targets:
             node = self.tree.nodes.get(target)
-            run = self.tree.find_run(target) if node is None else None
+            run = self.tree.runs.find(target) if node is None else None
             what = node or run
             if what is not None:
                 begun = node.begun if node is not None else 0
