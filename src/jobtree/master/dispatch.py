@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..protocol.messages import DATA_LIMIT, VALUE_CANCELLED, VALUE_FAILURE, VALUE_INLINE, Type
+from ..protocol.messages import DATA_LIMIT, VALUE_INLINE, Type
 from . import records as r
 from .core import Core
 from .effects import Fetch
-from .nodes import Form, Node, Run, Slot
+from .nodes import Form, Node, Run
 from .roster import Worker
 from .scheduler import Assignment
 
@@ -104,7 +104,7 @@ class Dispatch:
             if key in seen:
                 continue
             seen.add(key)
-            values.append([*key, slot.kind, _argument(slot)])
+            values.append([*key, slot.kind, slot.argument])
             if slot.kind == VALUE_INLINE:
                 assert slot.source is not None
                 letter.fetches.append(Fetch(*slot.source, 1))
@@ -153,10 +153,3 @@ class Dispatch:
         crowded = any(worker.free_cpus < 0 for worker in self.core.roster)
         roomy = any(worker.free_cpus > 0 and worker.peer is not None for worker in self.core.roster)
         return self._looked + LOOK_EVERY if crowded and roomy else None
-
-
-def _argument(slot: Slot) -> Any:
-    """What the wire says of a kept promise beside its bytes."""
-    if slot.kind == VALUE_FAILURE:
-        return [slot.argument["name"], slot.argument["cause"], slot.argument["message"]]
-    return slot.argument["name"] if slot.kind == VALUE_CANCELLED else slot.argument
