@@ -204,6 +204,17 @@ def test_keep_going_allows_only_the_roots_children_to_fail() -> None:
         run_inline(fail("root"), keep_going=True)
 
 
+def test_keep_going_allows_the_children_of_the_roots_follow_ons_to_fail_too() -> None:
+    last = Story("second", (fail("b"),), then=say("end"))
+    run_inline(Story("root", (fail("a"),), then=Story("first", then=last)), keep_going=True)
+    assert STORY == ["root", "a", "first", "second", "b", "end"]
+    with pytest.raises(TargetsFailed):
+        run_inline(
+            Story("root", then=Story("first", (Story("child", (fail("deep"),), then=say("x")),), then=fail("last"))),
+            keep_going=True,
+        )
+
+
 def test_fail_fast_stops_at_the_first_failure() -> None:
     with pytest.raises(TargetsFailed):
         run_inline(Story("root", (say("a"), fail("b"), say("c"))), fail_fast=True)

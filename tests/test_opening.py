@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,3 +83,33 @@ def test_workers_too_small_to_be_of_use_are_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(_opening, "_usable_memory", lambda: 1 << 30)
     with pytest.raises(UsageError, match="ask for fewer with --workers"):
         _opening.worker_size(Options(workers=100))  # type: ignore[arg-type]
+
+
+def test_all_workers_together_never_have_more_than_was_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
+    monkeypatch.setattr(_opening, "_usable_memory", lambda: 16 << 30)
+    for options, expected in (
+        ({"workers": 4, "max_cpus": 2}, (1.0, 8 << 30, 2)),
+        ({"workers": 2, "max_cpus": 3.5}, (1.0, 8 << 30, 2)),
+        ({"max_cpus": 0.5}, (0.5, 16 << 30, 1)),
+        ({"workers": 3, "max_cpus": 0.5}, (0.5, 16 << 30, 1)),
+        ({"workers": 12, "max_cpus": 10}, (1.0, (16 << 30) // 10, 10)),
+        ({"workers": 4, "worker_cpus": 2, "max_cpus": 5}, (2.0, 8 << 30, 2)),
+        ({"workers": 3, "worker_cpus": 0.1, "max_cpus": 0.3}, (0.1, (16 << 30) // 3, 3)),
+        ({"workers": 4, "worker_memory": "3G", "max_memory": "8G"}, (4.0, 3 << 30, 2)),
+        ({"workers": 4, "max_memory": "8G"}, (2.0, 2 << 30, 4)),
+    ):
+        size, count = _opening.worker_size(Options(**options))  # type: ignore[arg-type]
+        assert (size.cpus, size.memory_bytes, count) == expected, options
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"worker_cpus": 4, "max_cpus": 2}, "--worker-cpus 4 is more than --max-cpus 2"),
+        ({"worker_memory": "2G", "max_memory": "1G"}, "--worker-memory 2G is more than --max-memory 1G"),
+    ],
+)
+def test_a_worker_larger_than_all_that_is_allowed_is_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        _opening.worker_size(Options(**options))

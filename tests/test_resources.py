@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 from typing import Any
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,6 +126,27 @@ def test_requests_are_checked_and_parsed_and_aliases_are_known() -> None:
         ({"time_limit": 0}, "more than 0"),
         ({"name": ""}, "is not a name"),
         ({"pool": 3}, "pool: 3"),
+        ({"name": "x" * 201}, "name: 201 characters are too many for a name; the most is 200"),
+        ({"pool": "x" * 201}, "pool: 201 characters"),
+        ({"retry_on": ["x" * 201]}, "retry_on: 201 characters"),
+        ({"retry_on": [type("E" * 201, (ValueError,), {})]}, "retry_on: "),
+        ({"retry_on": range(101)}, "retry_on: more than 100"),
+        ({"retry_on": itertools.count()}, "retry_on: more than 100"),
+        ({"retry_on": [2**64]}, "retry_on: "),
+        ({"resources": {f"r{n}": 1 for n in range(101)}}, "resources: more than 100"),
+        ({"resources": {"x" * 201: 1}}, "resources: 201 characters"),
+        ({"resources": {"licence": 10**400}}, "licence"),
+        ({"memory": "100000000000G"}, "memory: '100000000000G' is more than a machine can have; the most is 1024P"),
+        ({"memory": 10**400}, "more than a machine can have"),
+        ({"memory": 10**5000}, "more than a machine can have"),
+        ({"disk": 2**60 + 1}, "more than a machine can have"),
+        ({"cpus": 1_000_001}, "cpus: 1000001 is too much; the most is 1000000"),
+        ({"gpus": 10**400}, "gpus: "),
+        ({"expected_time": 2e12}, "expected_time: 2000000000000.0 is too long"),
+        ({"time_limit": 10**400}, "time_limit: "),
+        ({"retries": 2**64}, "retries: "),
+        ({"priority": 2**64}, "priority: "),
+        ({"priority": -(2**64)}, "priority: "),
     ],
 )
 def test_senseless_requests_are_refused_in_one_line(keywords: dict[str, Any], words: str) -> None:
@@ -131,6 +154,15 @@ def test_senseless_requests_are_refused_in_one_line(keywords: dict[str, Any], wo
         Requests.of(**keywords)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_most_that_can_be_asked_for_fits_into_a_message() -> None:
+    requests = Requests.of(
+        cpus=1e6, gpus=1e6, memory=2**60, disk="1024P", retries=10**9, priority=-(10**9), expected_time=0, time_limit=1e12,
+        name="x" * 200, retry_on=range(100), resources={f"{n} {'y' * 190}": 1 for n in range(100)},
+    )  # fmt: skip
+    assert Requests.from_wire(msgpack.unpackb(msgpack.packb(requests.to_wire())), "x" * 200) == requests
+    assert requests.expected_time == 0.0
 
 
 def test_what_is_said_nearer_wins() -> None:

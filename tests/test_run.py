@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 
@@ -141,6 +142,20 @@ def test_main_ends_with_a_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         jobtree.main(double)
     assert ended.value.code == 2
     assert "holds another run" in capsys.readouterr().err
+
+
+def test_the_masters_log_is_appended_to_a_file(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    assert run(jobtree.call(double, 1), tmp_path / "T", log_file=log) == 2
+    first, *_, last = log.read_text().splitlines()
+    assert first == "before"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO complete after .*1 target", last)
+
+
+def test_a_log_file_that_can_not_be_opened_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--log-file .*none/log can't be opened: No such file"):
+        run(jobtree.call(double, 1), tmp_path / "T", log_file=tmp_path / "none" / "log")
 
 
 def test_an_interruption_knows_its_exit_status() -> None:

@@ -44,7 +44,8 @@ def run_inline(
 ) -> R:
     """Run `root` and all below it, here and now, and return its result.
 
-    `retries` is for targets that do not say; `keep_going` allows the root's children to fail; `fail_fast`
+    `retries` is for targets that do not say; `keep_going` allows the children of the root and of its
+    follow-ons to fail; `fail_fast`
     stops at the first failure; `defaults` are requests to be read from targets that do not say. Raises
     TargetsFailed, with the first target's own exception as its cause; KeyboardInterrupt and a debugger's
     quitting pass through.
@@ -167,7 +168,7 @@ class _Run:
 
     def _is_tolerant(self, creator: _Node, form: Form) -> bool:
         if form.tolerant is None:
-            return self._keep_going and creator.key == ROOT
+            return self._keep_going and creator.chain.key == ROOT
         return form.tolerant
 
     def _fail(self, node: _Node, attempts: int, cause: Cause, error: BaseException) -> None:

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from .master.journal.payloads import Payloads
 from .master.journal.reader import Reader
 from .master.journal.writer import Journal
 from .master.ledger import Ledger
-from .master.main import Clock, Display, Master, raise_open_files
+from .master.main import Clock, Display, Master, occupy_standard_descriptors, raise_open_files
 from .master.outputs import Outputs
 from .master.promises import Blob
 from .master.server import Server
@@ -36,7 +37,7 @@ from .master.state import MasterState
 from .master.sweeper import Sweeper
 from .master.tree import Tree
 from .options import Options
-from .protocol import keys
+from .protocol import blobs, keys
 from .resources import format_size
 
 log = logging.getLogger("jobtree.master")
@@ -83,6 +84,7 @@ def open_tree(path: Path, *, create: bool) -> Opened:
     try:
         opened = Opened(path, directory, lock, Tree(), Ledger(), Reader(files, directory), Payloads(files, directory))
         replay(opened)
+        directory.refuse_lost_segments()
     except BaseException:
         lock.release()
         raise
@@ -151,6 +153,7 @@ class Surroundings:
 def master(opened: Opened, options: Options, around: Surroundings, display: Display) -> Iterator[Master]:
     """All doors of a master on a tree that was claimed; they are closed again, whatever happens."""
     raise_open_files()
+    occupy_standard_descriptors()
     clock = Clock()
     with ExitStack() as stack:
         journal = Journal.open(opened.directory.files, opened.directory, opened.epoch, opened.reader.tail, opened.payloads)
@@ -165,17 +168,22 @@ def master(opened: Opened, options: Options, around: Surroundings, display: Disp
         files, run = opened.directory.files, opened.directory.run_id
         outputs = Outputs(files, str(opened.path), run, opened.epoch, lambda text: display.say("WARNING", text))
         stack.callback(outputs.close)
-        settings = _settings(opened, options, around, count)
+        settings = _settings(opened, options, around, size, count)
         state = MasterState(opened.tree, opened.ledger, settings, clock())
         live = {node.chain for node in opened.tree.nodes.values()}
         # A founder that still waits may be run by a worker of which this journal does not know yet.
         sweeper.sweep(lambda chain: chain in live or opened.tree.runs.find(chain) is not None, opened.unneeded)
         fence = Fence(opened.directory, opened.epoch)
         interrupts = 1 if around.script is None else 0
-        yield Master(state, journal, server, fleet, sweeper, outputs, display, clock, fence, interrupts)
+
+        def spill(epoch: int, number: int, content: bytes) -> list[Any]:
+            name = blobs.write_blob(blobs.blob_path(opened.path, epoch, number, blobs.RESULT), content)
+            return [*name, epoch, number]
+
+        yield Master(state, journal, server, fleet, sweeper, outputs, display, clock, fence, spill, interrupts)
 
 
-def _settings(opened: Opened, options: Options, around: Surroundings, count: int) -> Settings:
+def _settings(opened: Opened, options: Options, around: Surroundings, size: WorkerSize, count: int) -> Settings:
     script = (around.script or [None])[0]
     name = Path(script).stem if script else "session"
     return Settings(
@@ -184,6 +192,8 @@ def _settings(opened: Opened, options: Options, around: Surroundings, count: int
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
         script="".join(c if c.isalnum() or c in "._" else "_" for c in name)[:24] or "script",
         workers=count,
+        worker_cpus=size.cpus,
+        worker_memory=size.memory_bytes,
         retries=options.retries,
         fail_fast=options.fail_fast,
         default_cpus=options.default_cpus,
@@ -251,19 +261,40 @@ def _fleet(opened: Opened, options: Options, size: WorkerSize) -> Fleet:
 
 
 def worker_size(options: Options) -> tuple[WorkerSize, int]:
-    """What one local worker gets, and how many there are: they share what this process may use."""
-    count = max(1, options.workers.most) if options.workers is not None else 1
+    """What one local worker gets, and how many there are: they share what this process may use, or fewer than asked for do."""
+    count = min(max(1, options.workers.most) if options.workers is not None else 1, _most_workers(options))
     cpus = float(len(os.sched_getaffinity(0)))
     memory = _usable_memory()
     if options.max_cpus is not None:
         cpus = min(cpus, options.max_cpus)
     if options.max_memory is not None:
         memory = min(memory, options.max_memory)
-    each = options.worker_cpus if options.worker_cpus is not None else max(1.0, float(int(cpus / count)))
+    each = options.worker_cpus if options.worker_cpus is not None else _share_of_cpus(cpus, count)
     share = options.worker_memory if options.worker_memory is not None else memory // count
     if share < 64 << 20:
         raise UsageError(f"{count} workers would have {format_size(share)} of memory each; ask for fewer with --workers")
     return WorkerSize(cpus=each, memory_bytes=share), count
+
+
+def _most_workers(options: Options) -> int:
+    """How many fit into --max-cpus and --max-memory; UsageError if none does."""
+    cpus, each = options.max_cpus, options.worker_cpus
+    memory, share = options.max_memory, options.worker_memory
+    if cpus is not None and each is not None and each > cpus:
+        raise UsageError(f"--worker-cpus {each:g} is more than --max-cpus {cpus:g}")
+    if memory is not None and share is not None and share > memory:
+        raise UsageError(f"--worker-memory {format_size(share)} is more than --max-memory {format_size(memory)}")
+    most = sys.maxsize
+    if cpus is not None:  # in decimals, as they were given: 0.3 / 0.1 is less than 3
+        most = int(Decimal(repr(cpus)) / Decimal(repr(each))) if each is not None else max(1, int(cpus))
+    if memory is not None and share is not None:
+        most = min(most, memory // share)
+    return most
+
+
+def _share_of_cpus(cpus: float, count: int) -> float:
+    """Whole ones, and at least one, though there be fewer; but no more than the fraction that was allowed."""
+    return min(cpus, max(1.0, float(int(cpus / count))))
 
 
 def _usable_memory() -> int:

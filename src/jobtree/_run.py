@@ -244,18 +244,20 @@ class _Life:
         print(f"jobtree: {self.path} is complete; {words}", file=sys.stderr)
 
     def _live(self, opened: Any, options: Options, around: Any, new: _Root | None, *, want_result: bool) -> Any:
-        from . import _opening
+        from . import _logfile, _opening
         from ._results import load_result
-        from .views.progress import Console, Progress
+        from .views.progress import Progress
 
-        _opening.claim(opened)
-        opening = self._opening_records(opened, options, new)
-        display = Console(Progress(options.progress, level=options.log_level))
-        with _opening.master(opened, options, around, display) as master:
-            outcome = master.run(opening)
-            display.close(master.state)
-            if outcome.state == "complete":
-                return load_result(opened.tree, master.journal.fetch, self.path) if want_result else None
+        with _logfile.console(
+            Progress(options.progress, level=options.log_level), options.log_file, options.log_level
+        ) as display:
+            _opening.claim(opened)
+            opening = self._opening_records(opened, options, new)
+            with _opening.master(opened, options, around, display) as master:
+                outcome = master.run(opening)
+                display.close(master.state)
+                if outcome.state == "complete":
+                    return load_result(opened.tree, master.journal.fetch, self.path) if want_result else None
         if outcome.state == "failed":
             raise self._failed(unpickle=want_result)
         if outcome.status in (130, 143, 129):

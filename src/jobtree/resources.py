@@ -6,7 +6,8 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from itertools import islice
+from typing import Any, Self, TypeVar
 
 from jobtree.errors import Cause, UsageError
 
@@ -14,8 +15,18 @@ SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P"
 TIME_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 ALIASES = {"cpu": "cpus", "gpu": "gpus", "time": "expected_time"}
 
+# The most that may be asked for: more than any machine has or anybody means, and safe in 64 bits.
+LARGEST_SIZE = 1 << 60
+LARGEST_TIME = 1e12
+LARGEST_NUMBER = 1_000_000_000
+MOST_PROCESSORS = 1_000_000
+LONGEST_WORD = 200
+MOST_ENTRIES = 100
+
 # Sums of fractions of a cpu such as 0.1 never come out even; half a millionth of a cpu is nobody's.
 SLACK = 5e-7
+
+_T = TypeVar("_T")
 
 _SIZE = re.compile(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([KMGTP]?)(?:i?B)?\s*", re.IGNORECASE)
 _TIME_PART = re.compile(r"\s*([0-9.]+(?:e-?[0-9]+)?)\s*(ms|s|m|h|d|)\s*", re.IGNORECASE)
@@ -202,10 +213,12 @@ def parse_time(value: Any, what: str = "time") -> float:
     if hasattr(value, "total_seconds"):
         value = value.total_seconds()
     seconds = _seconds_in(value) if isinstance(value, str) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or math.isnan(seconds):
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds != seconds:
         raise UsageError(f'{what}: {value!r} is not a time; write seconds, or for example "90s" or "10m"')
-    if seconds < 0 or math.isinf(seconds):
-        raise UsageError(f"{what}: {value!r} must be finite and not negative")
+    if not 0 <= seconds < math.inf:
+        raise UsageError(f"{what}: {_shown(value)} must be finite and not negative")
+    if seconds > LARGEST_TIME:
+        raise UsageError(f"{what}: {_shown(value)} is too long; the most is {LARGEST_TIME:.0f} seconds")
     return float(seconds)
 
 
@@ -259,9 +272,20 @@ def _number(text: str) -> float | None:
 
 
 def _whole(number: float, what: str, value: object) -> int:
-    if math.isnan(number) or math.isinf(number) or number < 0:
-        raise UsageError(f"{what}: {value!r} must be finite and not negative")
+    if not 0 <= number < math.inf:
+        raise UsageError(f"{what}: {_shown(value)} must be finite and not negative")
+    if number > LARGEST_SIZE:
+        raise UsageError(f"{what}: {_shown(value)} is more than a machine can have; the most is {format_size(LARGEST_SIZE)}")
     return math.ceil(number)
+
+
+def _shown(value: object) -> str:
+    """A value that was refused, for the line that says so; Python does not write very long numbers out."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "that number"
+    return text if len(text) <= LONGEST_WORD else f"{text[:LONGEST_WORD]}..."
 
 
 def _short(number: float) -> str:
@@ -283,15 +307,21 @@ def _positive_time(key: str, value: Any) -> float:
     return seconds
 
 
-def _amount(key: str, value: Any) -> float:
+def _amount(key: str, value: Any, most: int = LARGEST_SIZE) -> float:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < 0:
-        raise UsageError(f"{key}: {value!r} is not a number of 0 or more")
+    if not is_number or not 0 <= value < math.inf:
+        raise UsageError(f"{key}: {_shown(value)} is not a number of 0 or more")
+    if value > most:
+        raise UsageError(f"{key}: {_shown(value)} is too much; the most is {most}")
     return float(value)
 
 
+def _processors(key: str, value: Any) -> float:
+    return _amount(key, value, MOST_PROCESSORS)
+
+
 def _cpus(key: str, value: Any) -> float:
-    cpus = _amount(key, value)
+    cpus = _processors(key, value)
     if cpus == 0:
         raise UsageError(f"{key}: must be more than 0 (a fraction such as 0.1 is allowed)")
     return cpus
@@ -300,6 +330,8 @@ def _cpus(key: str, value: Any) -> float:
 def _integer(key: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise UsageError(f"{key}: {value!r} is not a whole number")
+    if abs(value) > LARGEST_NUMBER:
+        raise UsageError(f"{key}: {_shown(value)} is out of reach; the most is {LARGEST_NUMBER}")
     return value
 
 
@@ -311,8 +343,21 @@ def _count(key: str, value: Any) -> int:
 
 def _word(key: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
-        raise UsageError(f"{key}: {value!r} is not a name")
-    return value
+        raise UsageError(f"{key}: {_shown(value)} is not a name")
+    return _not_too_long(key, value)
+
+
+def _not_too_long(key: str, word: str) -> str:
+    if len(word) > LONGEST_WORD:
+        raise UsageError(f"{key}: {len(word)} characters are too many for a name; the most is {LONGEST_WORD}: {word[:40]!r}...")
+    return word
+
+
+def _few(key: str, entries: Iterable[_T]) -> list[_T]:
+    few = list(islice(entries, MOST_ENTRIES + 1))
+    if len(few) > MOST_ENTRIES:
+        raise UsageError(f"{key}: more than {MOST_ENTRIES} are too many")
+    return few
 
 
 def _flag(key: str, value: Any) -> bool:
@@ -324,21 +369,21 @@ def _flag(key: str, value: Any) -> bool:
 def _named(key: str, value: Any) -> dict[str, float]:
     if not isinstance(value, Mapping):
         raise UsageError(f'{key}: {value!r} is not a dict such as {{"licence": 1}}')
-    return {_word(key, name): _amount(f"{key}[{name!r}]", amount) for name, amount in value.items()}
+    return {_word(key, name): _amount(f"{key}[{name!r}]", amount) for name, amount in _few(key, value.items())}
 
 
 def _retry_on(key: str, value: Any) -> tuple[str | int, ...]:
     one = isinstance(value, (str, int, type)) or not isinstance(value, Iterable)
-    return tuple(_retryable(key, item) for item in ([value] if one else value))
+    return tuple(_retryable(key, item) for item in _few(key, [value] if one else value))
 
 
 def _retryable(key: str, item: Any) -> str | int:
     if isinstance(item, type) and issubclass(item, BaseException):
-        return exception_name(item)
+        return _not_too_long(key, exception_name(item))
     if isinstance(item, str):
         return _word(key, str(item))
     if isinstance(item, int) and not isinstance(item, bool):
-        return item
+        return _integer(key, item)
     raise UsageError(f"{key}: {item!r} is no exception class, exit status or cause of death")
 
 
@@ -357,7 +402,7 @@ def _suggestion(word: str) -> str:
 _PARSERS = {
     "cpus": _cpus,
     "memory": _size,
-    "gpus": _amount,
+    "gpus": _processors,
     "disk": _size,
     "expected_time": _time,
     "time_limit": _positive_time,

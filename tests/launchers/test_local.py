@@ -114,7 +114,7 @@ def test_a_zombie_that_nobody_reaps_has_ended(tmp_path: Path) -> None:
         assert block is not None
         launcher = LocalLauncher([], tmp_path)
         launcher._record("jt-zombie", {block: 0})
-        assert launcher.find("jt-zombie") == []
+        assert launcher.find("jt-zombie") == [block]
         assert launcher.poll()[block].state is BlockState.ENDED
     finally:
         child.wait()
@@ -145,6 +145,40 @@ def test_a_worker_that_cannot_be_started_is_an_error_with_its_command(tmp_path: 
         launcher.submit("jt-none", 1, SIZE)
     assert caught.value.status is None
     assert launcher.find("jt-none") == []
+
+
+def test_found_are_all_in_the_order_of_their_index_with_those_that_have_ended(tmp_path: Path) -> None:
+    launcher = LocalLauncher([sys.executable, "-c", "import time; time.sleep(600)"], tmp_path)
+    blocks = launcher.submit("jt-three", 3, SIZE)
+    try:
+        launcher.cancel(blocks[:1])
+        later = LocalLauncher([], tmp_path)
+        assert launcher.find("jt-three") == later.find("jt-three") == blocks
+        launcher._record("jt-three", {blocks[0]: 0, blocks[2]: 2})
+        wait_for(
+            lambda: LocalLauncher([], tmp_path).find("jt-three") == blocks
+        )  # what runs is found as soon as it is what it will be
+    finally:
+        launcher.cancel(blocks)
+
+
+def test_trouble_with_its_own_files_is_an_error_of_the_launcher(tmp_path: Path) -> None:
+    launcher = LocalLauncher([sys.executable, "-c", ""], tmp_path / "blocks")
+    (tmp_path / "blocks").mkdir()
+    (tmp_path / "blocks" / "jt-full.json.new").symlink_to("/dev/full")
+    with pytest.raises(LauncherError, match="No space left"):
+        launcher.submit("jt-full", 1, SIZE)
+    (tmp_path / "blocks" / "jt-torn.json").write_bytes(b"\xff\xfe")
+    for ask in (launcher.poll, lambda: launcher.find("jt-torn"), lambda: launcher.output_tail("local:1:2:3")):
+        with pytest.raises(LauncherError, match=r"jt-torn\.json"):
+            ask()
+    with pytest.raises(LauncherError, match="a file"):
+        LocalLauncher([], _file(tmp_path / "a file")).submit("jt-x", 1, SIZE)
+
+
+def _file(path: Path) -> Path:
+    path.touch()
+    return path
 
 
 def test_describe_names_every_command_line_and_starts_nothing(tmp_path: Path) -> None:

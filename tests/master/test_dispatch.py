@@ -104,3 +104,31 @@ def test_nothing_is_recalled_while_something_else_waits_for_the_idle_one() -> No
     office.turn(after=5.0)
     assert not office.sent(Type.RECALL)
     assert office.tree.current[FIRST].id == ROOT
+
+
+def taken_by_a_follow_on(count: int, size: int) -> Office:
+    """A follow-on that takes ``count`` results of ``size`` bytes is ready."""
+    office = Office(target_time=100.0, workers=1)
+    office.hello(1, cpus=float(count))
+    office.create(1, FIRST, count, form=["t", None, {}])
+    office.create(1, FIRST, 1, first_n=0, extras={0: [[1, count], [], None]})
+    office.done(1, FIRST, created=count, follow=True)
+    for number in range(2, count + 2):
+        row = office.row(Attempt(1, number), "", 0, False, result=True)
+        office.hear(1, Type.DONE, [[row], [size]], b"x" * size)
+    return office
+
+
+def test_many_large_values_of_one_target_go_by_way_of_blobs() -> None:
+    """In one message they would be over libzmq's limit, and be lost without a word."""
+    send = run_message(taken_by_a_follow_on(30, 60_000))
+    assert len(send.spills) == 30
+    assert {value[3] for value in send.body[1][0][6][1]} == {VALUE_BLOB}
+    assert len(send.fetches) == 1
+
+
+def test_few_or_small_values_go_in_the_message() -> None:
+    send = run_message(taken_by_a_follow_on(3, 60_000))
+    assert (len(send.spills), len(send.fetches)) == (0, 4)
+    send = run_message(taken_by_a_follow_on(30, 1000))
+    assert (len(send.spills), len(send.fetches)) == (0, 31)

@@ -52,3 +52,24 @@ def test_news_of_a_block_that_is_not_known_is_nothing() -> None:
         happened.BlockGone("other", "x", "gone"), happened.BlockSubmitted("other", ["x"]), happened.SubmitFailed("other", "no")
     )
     assert not office.step.records
+
+
+def test_workers_of_an_earlier_master_that_ended_while_there_was_none_are_no_sign_that_none_can_be_started() -> None:
+    office = Office(workers=3)
+    later = office.restarted()
+    assert [find.name for find in later.did(want.Find)] == [NAME]
+    later.turn(happened.BlockSubmitted(NAME, ["a", "b", "c"]))
+    later.turn(*(happened.BlockGone(NAME, ident, "no such process any more") for ident in "abc"))
+    assert not later.wrote(r.RunEnded)
+    assert [(submit.name, submit.n) for submit in later.did(want.Submit)] == [("jt-script-run-2", 3)]
+
+
+def test_the_worker_whose_process_has_ended_is_told_by_its_index() -> None:
+    office = Office(workers=2)
+    later = office.restarted()
+    later.turn(happened.BlockSubmitted(NAME, ["ended before", "lives"]))
+    later.hello(1, block=NAME, index=1)
+    later.turn(happened.BlockGone(NAME, "ended before", "no such process any more"))
+    assert [worker.index for worker in later.state.core.roster] == [1]
+    later.turn(happened.BlockGone(NAME, "lives", "killed"))
+    assert not list(later.state.core.roster)

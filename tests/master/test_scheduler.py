@@ -179,3 +179,31 @@ def test_what_is_given_back_is_free_again() -> None:
     assert a.free_cpus == -2.0
     one.reserve(a, form(), -3)
     assert (a.free_cpus, a.free_memory, a.backlog) == (1.0, 8 << 30, 0.0)
+
+
+def test_fractions_of_cpus_do_not_drift_away() -> None:
+    """Three tenths taken at once and given back one by one leave less than was there, in floating point."""
+    one = scheduler()
+    tenth, whole = form(cpus=0.1), form("whole")
+    place = worker(1, 1.0)
+    for number in range(3):
+        place.held[1, number] = node_of(number + 2, tenth)
+    one.reserve(place, tenth, 3)
+    for number in range(3):
+        del place.held[1, number]
+        one.release(place, tenth)
+    one.ready(run_of(1, whole), 0.0)
+    assert given(one, [place]) == [(1, 2, 1)]
+
+
+def test_an_expected_time_of_nothing_is_a_short_one() -> None:
+    one = scheduler()
+    one.ready(run_of(100, form(expected_time=0)), 0.0)
+    assert sum(count for _, _, count in given(one, [worker(1)])) == 100
+
+
+def test_one_worker_gets_no_more_in_a_turn_than_fits_into_a_few_records() -> None:
+    one = scheduler(target_time=1e6)
+    for first in range(2, 50_000, 1000):
+        one.ready(run_of(1000, form(expected_time=0.001), first), 0.0)
+    assert sum(count for _, _, count in given(one, [worker(1)])) <= 1001

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from hashlib import sha256
 from pathlib import Path
 
@@ -64,6 +65,19 @@ def test_a_blob_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> 
     with pytest.raises(StorageFailed, match="cannot write 256,000 bytes"):
         write_blob(path, DATA)
     assert [found.name for found in path.parent.iterdir()] == [path.name]
+
+
+def test_what_lies_in_the_place_of_the_temporary_file_is_not_written_to(tmp_path: Path) -> None:
+    path = blob_path(tmp_path, 1, 7, 1)
+    path.parent.mkdir(parents=True)
+    (tmp_path / "precious").write_text("mine")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    for lay in (temporary.symlink_to, temporary.hardlink_to):
+        lay(tmp_path / "precious")
+        name = write_blob(path, DATA)
+        assert read_blob(path, name) == DATA
+        assert not path.is_symlink()
+        assert (tmp_path / "precious").read_text() == "mine"
 
 
 def test_code_is_written_once_and_found_by_its_sum(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import msgpack
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobtree.errors import ProtocolError
-from jobtree.protocol.codec import HELLO_FIELDS, Message, decode, encode
+from jobtree.protocol.codec import HELLO_FIELDS, Message, decode, encode, packed_size
 from jobtree.protocol.messages import MESSAGE_LIMIT, PROTOCOL, Role, Type, failure_row
 
 HELLO = {
@@ -169,3 +170,17 @@ def test_noise_is_refused_and_nothing_else_is_raised(frames: list[bytes]) -> Non
         decode(frames, Role.WORKER)
     except ProtocolError:
         pass
+
+
+def test_bytes_that_are_no_text_pass_through_texts_unchanged() -> None:
+    """A variable, an argument or a path may be any bytes; Python has them as lone surrogates."""
+    strange = os.fsdecode(b"a\xff\xfe")
+    message = Message(Type.WELCOME, 1, 2, 3, [{"environ": {strange: strange}}])
+    assert decode(encode(message), Role.MASTER).body == [{"environ": {strange: strange}}]
+
+
+def test_the_packed_size_is_what_an_envelope_has_of_it() -> None:
+    for value in (None, [1, "x" * 300, [2**40] * 70], {"message": os.fsdecode(b"\xff")}):
+        with_it = encode(Message(Type.DONE, 1, 1, 1, [[value], []]))[0]
+        without = encode(Message(Type.DONE, 1, 1, 1, [[], []]))[0]
+        assert len(with_it) - len(without) == packed_size(value)

@@ -418,6 +418,8 @@ class Cluster:
         self.note("master", events, step)
         if self.faults.crash and not self.calm and self.happens(self.faults.crash / 20):
             life.disk.fuse = self.rng.randint(0, 6)
+        for effect in step.at_once:
+            self._grant(life, effect)
         try:
             if step.records or step.effects:
                 self.checks.turned(step.records)

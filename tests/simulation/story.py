@@ -19,7 +19,7 @@ def tell(turns: Iterable[tuple[float, str, list[Any], Any]]) -> str:
         lines += [f"    {line(event)}" for event in events]
         if isinstance(outcome, Step):
             lines += [f"  journal  {line(record)}" for record in outcome.records]
-            lines += [f"  do       {line(effect)}" for effect in outcome.effects]
+            lines += [f"  do       {line(effect)}" for effect in [*outcome.at_once, *outcome.effects]]
         elif outcome:
             lines += [f"  do       {line(effect)}" for effect in outcome]
     return "\n".join(lines)

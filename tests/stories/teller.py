@@ -146,7 +146,7 @@ def _number(word: str) -> float | int:
 
 def _decided(office: Office) -> Iterator[str]:
     lines = [f"  journal  {_record(record)}" for record in office.step.records if not isinstance(record, r.Summary)]
-    lines += [f"  do       {_effect(effect)}" for effect in office.step.effects]
+    lines += [f"  do       {_effect(effect)}" for effect in [*office.step.at_once, *office.step.effects]]
     if office.state.outcome is not None:
         lines.append(f"  the end  {office.state.outcome.state}, status {office.state.outcome.status}")
     return iter(lines or ["  nothing"])

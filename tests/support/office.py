@@ -109,7 +109,7 @@ class Office:
     def sent(self, kind: Type, peer: int | None = None) -> list[list[Any]]:
         """The bodies of the messages of a type in the last turn."""
         return [
-            effect.body for effect in self.step.effects
+            effect.body for effect in [*self.step.at_once, *self.step.effects]
             if isinstance(effect, want.Send) and effect.type is kind and peer in (None, effect.peer)
         ]  # fmt: skip
 
@@ -124,7 +124,7 @@ class Office:
 
     def did(self, kind: type) -> list[Any]:
         """The effects of a type in the last turn."""
-        return [effect for effect in self.step.effects if isinstance(effect, kind)]
+        return [effect for effect in [*self.step.at_once, *self.step.effects] if isinstance(effect, kind)]
 
     def wrote(self, kind: type) -> list[Any]:
         """The records of a type in the last turn."""

@@ -38,6 +38,17 @@ def test_targets_find_the_masters_surroundings(tmp_path: Path) -> None:
     assert environ == {"ONLY": "this", "PATH": os.environ["PATH"], **own, **threads}
 
 
+def test_bytes_that_are_no_text_reach_targets_as_they_were(tmp_path: Path) -> None:
+    strange = os.fsdecode(b"a\xff")
+    elsewhere = tmp_path / strange
+    elsewhere.mkdir()
+    settings = {"argv": [strange], "cwd": str(elsewhere), "environ": {strange: strange}, "sys_path": [*sys.path, strange]}
+    with opened(tmp_path, **settings) as door:
+        found = door.result(door.call("return sys.argv, os.getcwdb(), os.environb[b'a\\xff'], sys.path[-2:]"))
+    assert found[:3] == ([strange], os.fsencode(elsewhere), b"a\xff")
+    assert strange in found[3]
+
+
 @pytest.mark.parametrize(("name", "expected"), [("TMPDIR", True), ("SLURM_JOB_ID", True), ("PATH", False), ("HOME", False)])
 def test_variables_of_the_host_are_known(name: str, expected: bool) -> None:
     assert names_host(name) is expected

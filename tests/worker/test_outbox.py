@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from jobtree.ids import Attempt
-from jobtree.protocol.messages import FLAG_FOLLOW_ON, Type, failure_row
+from jobtree.protocol.codec import Message, encode
+from jobtree.protocol.messages import FLAG_FOLLOW_ON, ROW_EMBEDS, ROW_FAILURE, ROW_MESSAGES, Type, failure_row
 from jobtree.worker.effects import Task
 from jobtree.worker.events import Printed
 from jobtree.worker.held import Held, Holdings, PieceKept
@@ -142,3 +143,66 @@ def test_output_waits_for_a_master_that_does_not_keep_up() -> None:
     outbox.acknowledged(len(line.sent))
     outbox.flush(leaving=False)
     assert sum(len(data) for _, _, data in line.sent) > flying
+
+
+def sizes_of_dones(line: Line) -> list[int]:
+    return [len(frame) for kind, body, data in line.sent for frame in [b"".join(encode(Message(kind, 1, 1, 1, body, data)))]]
+
+
+def test_ends_with_much_beside_their_data_are_cut_into_messages_that_fit_into_a_frame() -> None:
+    holdings, line, outbox = begun()
+    for number in range(1, 13):
+        held = held_by(holdings, number)
+        held.row = failure_row(held.attempt, "", {})
+        held.row[ROW_FAILURE] = None
+        held.data = b"x" * 65_536
+        held.row[ROW_EMBEDS] = [1_000_000, 1] * 60_000 if number % 4 == 0 else None
+        held.row[ROW_MESSAGES] = [[1.0, "INFO", "é" * 30_000]] if number % 3 == 0 else None
+        if number % 4 == 1:
+            held.row = failure_row(held.attempt, "exception", {"message": "é" * 4000, "output": "é" * 32_000})
+        outbox.ended(held)
+    outbox.flush(leaving=False)
+    assert [row[1] for _, body, _ in line.sent for row in body[0]] == list(range(1, 13))
+    assert max(sizes_of_dones(line)) < 768 * 1024
+
+
+def test_small_ends_share_a_message() -> None:
+    holdings, line, outbox = begun()
+    for number in range(1, 101):
+        held = held_by(holdings, number)
+        held.row = failure_row(held.attempt, "exception", {"message": "no", "output": "x" * 100})
+        outbox.ended(held)
+    outbox.flush(leaving=False)
+    assert line.take() == [Type.DONE]
+
+
+def test_pieces_with_many_forms_are_not_all_put_into_one_message() -> None:
+    holdings, line, outbox = begun()
+    held = held_by(holdings, 1)
+    for first in range(1, 101):
+        kept = piece_of(held, first, 1)
+        kept.piece[3] = [["x" * 200_000, None, {}]]
+        outbox.piece(held, kept)
+    outbox.flush(leaving=False)
+    assert sum(len(body[1]) for _, body, _ in line.sent) == 100
+    assert max(sizes_of_dones(line)) < 1024 * 1024
+
+
+def test_an_end_waits_for_the_output_of_its_attempt() -> None:
+    holdings, line, outbox = begun()
+    held = held_by(holdings, 1)
+    chunk = b"x" * 100_000
+    for place in range(2 * LOG_WINDOW // len(chunk)):
+        outbox.printed(Printed(held.attempt, 1, place * len(chunk), chunk, 0.0))
+        outbox.flush(leaving=False)
+    held.row = failure_row(held.attempt, "", {})
+    outbox.ended(held)
+    outbox.flush(leaving=False)
+    assert Type.DONE not in line.take()
+    while Type.DONE not in line.take():
+        sent = len(line.sent)
+        outbox.acknowledged(sent)
+        outbox.flush(leaving=False)
+        assert len(line.sent) > sent, "nothing more comes"
+    assert line.take()[-1] is Type.DONE
+    assert line.take().count(Type.DONE) == 1

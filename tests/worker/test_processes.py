@@ -203,6 +203,14 @@ def test_a_kill_before_the_runner_is_there_is_not_forgotten(door: Door) -> None:
     assert ended + row + died.unbegun == attempts
 
 
+def test_tasks_for_a_runner_that_there_is_no_nursery_for_come_back(door: Door) -> None:
+    door.processes.perform(Launch(7, epoch=3))
+    attempts = door.give(door.script.echo(1), door.script.echo(2), runner=7)
+    door.until(lambda: len(door.heard(RunnerDied)) == 2)
+    assert [(died.runner, died.unbegun) for died in door.heard(RunnerDied)] == [(7, []), (7, attempts)]
+    assert door.result(door.call("return 1")) == 1
+
+
 def test_an_attempt_that_began_when_the_other_had_to_die_is_not_blamed(door: Door, tmp_path: Path) -> None:
     gate, ready = tmp_path / "gate", tmp_path / "ready"
     first, second = door.give(door.script.call("while not gate.exists(): time.sleep(0.01)", gate=gate), door.script.hang(ready))

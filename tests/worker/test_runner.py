@@ -14,6 +14,7 @@ from jobtree._promise import Cancelled, Failure, Promise
 from jobtree.errors import Cause
 from jobtree.ids import PromiseKey
 from jobtree.protocol import blobs, payload
+from jobtree.protocol.codec import packed_size
 from jobtree.protocol.messages import (
     FLAG_FOLLOW_ON,
     FLAG_HIGH_WATER,
@@ -213,6 +214,68 @@ def test_the_last_messages_stay_within_the_limit(door: Door) -> None:
     messages = ended.row[ROW_MESSAGES]
     assert 40 * 1024 < sum(len(text) for _, _, text in messages) < 64 * 1024
     assert [int(text.split()[0]) for _, _, text in messages] == list(range(3000 - len(messages), 3000))
+
+
+def test_the_limit_of_messages_counts_bytes(door: Door) -> None:
+    ended = door.call("for n in range(9): jobtree.current_target().log(f'{n} ' + 100_000 * '\N{GREEK SMALL LETTER ALPHA}')")
+    messages = ended.row[ROW_MESSAGES]
+    assert messages
+    assert packed_size(messages) < 65 * 1024
+    assert all(len(text.encode()) <= LARGEST_MESSAGE for _, _, text in messages)
+
+
+@pytest.mark.parametrize(
+    ("level", "kept"),
+    [("'WARNING'", "WARNING"), ("logging.ERROR", "ERROR"), ("'my level'", "my"), ("'x' * 1000", "x" * 20), ("''", "INFO")],
+)
+def test_a_level_is_one_short_word(door: Door, level: str, kept: str) -> None:
+    ended = door.call(f"import logging; jobtree.current_target().log('text', {level})")
+    assert ended.row[ROW_MESSAGES][0][1:] == [kept, "text"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "raise ValueError('x' * 1_500_000)",
+        "raise ValueError('\N{GREEK SMALL LETTER ALPHA}' * 1_500_000)",
+        "raise type('E' * 1_500_000, (Exception,), {'__module__': 'm' * 1_500_000})()",
+        "kind = Exception\nfor n in range(200): kind = type('E' * 2000, (kind,), {})\nraise kind()",
+        "exec(compile('1/0', 'f' * 1_500_000, 'exec'), {})",
+        "raise jobtree.CommandFailed('c' * 1_500_000, 1, 'r' * 1_500_000)",
+        "raise jobtree.CommandFailed('c', 2 ** 80)",
+        "import os; os.write(2, b'\\xff' * 200_000); raise ValueError",
+    ],
+)
+def test_a_row_stays_small_whatever_was_raised(door: Door, source: str) -> None:
+    (attempt,) = door.give(door.script.call("for n in range(9): jobtree.current_target().log('x' * 30_000)\n" + source))
+    row = door.ended(attempt).row
+    assert failure(row)["message"]
+    assert packed_size(row) < 200 * 1024
+
+
+@pytest.mark.parametrize("code", [0xDCFF, 0xD800])
+def test_texts_that_are_no_unicode_are_told_with_escapes(door: Door, code: int) -> None:
+    strange = f"a{chr(code)}"
+    source = (
+        "jobtree.current_target().log(strange, strange)\nraise type('Strange', (ValueError,), {'__module__': strange})(strange)"
+    )
+    row = door.ended(door.give(door.script.call(source, strange=strange))[0]).row
+    readable = strange.encode(errors="backslashreplace").decode()
+    assert row[ROW_MESSAGES][0][1:] == [readable, readable]
+    assert failure(row)["type"] == f"{readable}.Strange"
+    assert failure(row)["message"].endswith(f": {readable}")
+    assert readable in failure(row)["output"]
+
+
+def test_forms_count_in_the_size_of_a_piece(door: Door) -> None:
+    door.call(
+        "t = jobtree.current_target()\n"
+        "for n in range(3000): t.add_child(nothing().needs(name=f'{n} ' + 150 * 'x', resources={f'{n} {k} ' + 'y' * 150: 1 "
+        "for k in range(20)}))"
+    )
+    pieces = [event.piece for event in door.heard(Created)]
+    assert sum(len(piece[6]) for piece in pieces) == 3000
+    assert max(packed_size(piece) + sum(piece[6]) for piece in pieces) < 300 * 1024
 
 
 def test_a_target_made_and_never_added_is_warned_of(door: Door) -> None:

@@ -72,7 +72,7 @@ class Launcher(Protocol):
     """Starts and ends workers. Every method raises LauncherError where the system does not do as told."""
 
     def submit(self, name: str, n: int, size: WorkerSize) -> list[BlockId]:
-        """Ask for `n` workers under the unique `name`.
+        """Ask for `n` workers under the unique `name`; gives their blocks in the order of their index.
 
         After an error it is open how many are on their way: ask `find(name)` before submitting again.
         """
@@ -87,7 +87,11 @@ class Launcher(Protocol):
         ...
 
     def find(self, name: str) -> list[BlockId]:
-        """The blocks under `name` that have not ended, whoever submitted them."""
+        """The blocks under `name` in the order of their index, whoever submitted them.
+
+        Those that have ended are among them while they are known: the place in the list tells the index.
+        What is not a worker's own, such as an id for a whole array of jobs, is not.
+        """
         ...
 
     def describe(self, name: str, n: int, size: WorkerSize) -> str:

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,36 +45,40 @@ class LocalLauncher:
 
     def submit(self, name: str, n: int, size: WorkerSize) -> list[BlockId]:
         """Start `n` workers. They share this machine: `size` is theirs to keep to, not enforced here."""
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        blocks = self._recorded(name)
-        first = max(blocks.values(), default=-1) + 1
-        for index in range(first, first + n):
-            blocks[self._start(name, index)] = index
-            self._record(name, blocks)
+        with _own_trouble(f"submit {name}"):
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            blocks = self._recorded(name)
+            first = max(blocks.values(), default=-1) + 1
+            for index in range(first, first + n):
+                blocks[self._start(name, index)] = index
+                self._record(name, blocks)
         return [block for block, index in blocks.items() if index >= first]
 
     def poll(self) -> dict[BlockId, BlockStatus]:
         """The state of every block that was ever recorded in this tree."""
-        blocks = [block for record in sorted(self._directory.glob("*.json")) for block in _read_record(record)]
-        return {block: self._status(block) for block in blocks}
+        with _own_trouble("poll"):
+            blocks = [block for record in sorted(self._directory.glob("*.json")) for block in _read_record(record)]
+            return {block: self._status(block) for block in blocks}
 
     def cancel(self, blocks: Collection[BlockId]) -> None:
         """SIGTERM, and after the grace SIGKILL; returns when all of them have ended.
 
         Only the worker itself is killed: its nursery notices, and kills what the worker has started.
         """
-        waiting = self._wait(_signal(self._alive(blocks), signal.SIGTERM))
-        waiting = self._wait(_signal(waiting, signal.SIGKILL))
+        with _own_trouble("cancel"):
+            waiting = self._wait(_signal(self._alive(blocks), signal.SIGTERM))
+            waiting = self._wait(_signal(waiting, signal.SIGKILL))
         if waiting:
             raise LauncherError(["kill", "-9", *waiting], None, "still there; in an uninterruptible system call?")
 
     def find(self, name: str) -> list[BlockId]:
-        """Those recorded, and those that a crash kept from being recorded, if they live."""
-        recorded = self._recorded(name)
-        blocks = recorded | dict(_search_proc(name))
-        if blocks != recorded:
-            self._record(name, blocks)
-        return self._alive(blocks)
+        """Those recorded, ended or not, and those that a crash kept from being recorded, if they live; by their index."""
+        with _own_trouble(f"find {name}"):
+            recorded = self._recorded(name)
+            blocks = recorded | dict(_search_proc(name))
+            if blocks != recorded:
+                self._record(name, blocks)
+        return sorted(blocks, key=blocks.__getitem__)
 
     def describe(self, name: str, n: int, size: WorkerSize) -> str:
         """The command line of each worker."""
@@ -88,12 +93,13 @@ class LocalLauncher:
 
     def output_tail(self, block: BlockId) -> str:
         """The end of the file that the worker's own output went to."""
-        path = self._output_of(block)
-        if path is None or not path.exists():
-            return ""
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
-            return tail(file.read())
+        with _own_trouble(f"read the output of {block}"):
+            path = self._output_of(block)
+            if path is None or not path.exists():
+                return ""
+            with path.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
+                return tail(file.read())
 
     def _start(self, name: str, index: int) -> BlockId:
         argv = worker_command(self._command, name, index)
@@ -161,14 +167,21 @@ class LocalLauncher:
         return None
 
 
+@contextmanager
+def _own_trouble(what: str) -> Iterator[None]:
+    """What goes wrong with our own files, and with /proc, is an error of the launcher like any other."""
+    try:
+        yield
+    except OSError as error:
+        raise LauncherError(what.split(), None, str(error)) from error
+
+
 def _read_record(path: Path) -> dict[BlockId, int]:
     """Each block of a submission, and its index there."""
     try:
-        text = path.read_text()
+        return {str(block): int(index) for block, index in json.loads(path.read_text())["blocks"].items()}
     except FileNotFoundError:
         return {}
-    try:
-        return {str(block): int(index) for block, index in json.loads(text)["blocks"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LauncherError(["read", str(path)], None, f"no record of blocks: {error!r}") from error
 

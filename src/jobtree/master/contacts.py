@@ -67,7 +67,8 @@ class Contacts:
         if found.adopted:
             for epoch, number, _ in found.adopted:
                 self._leave_former(epoch, number)
-            core.emit(r.AttemptsAdopted(core.now, worker.number, found.adopted))
+            for some in r.batched(found.adopted, r.MOST_LISTED):
+                core.emit(r.AttemptsAdopted(core.now, worker.number, list(some)))
             for epoch, number, _ in found.adopted:
                 node = core.tree.current[epoch, number]
                 worker.held[epoch, number] = node

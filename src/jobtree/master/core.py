@@ -7,7 +7,7 @@ from typing import Any
 
 from ..protocol.messages import Type
 from . import records as r
-from .effects import Effect, Fetch, Send, Step, Tell
+from .effects import Effect, Fetch, Send, Spill, Step, Tell
 from .ledger import Ledger
 from .nodes import Phase
 from .roster import Roster, Worker
@@ -27,6 +27,8 @@ class Settings:
     python: str = ""
     script: str = "script"  # for the names of blocks
     workers: int = 1
+    worker_cpus: float = 0.0  # what a worker that is asked for has
+    worker_memory: int = 0
     retries: int = 0
     fail_fast: bool = False
     default_cpus: float = 1.0
@@ -50,6 +52,7 @@ class Core:
         self.scheduler = Scheduler(settings.default_cpus, settings.default_memory, settings.target_time)
         self.now = 0.0
         self.step = Step()
+        self.ending = False  # the workers are being sent home: what they drop is no loss that counts
         self.retries = 0  # failed attempts of this master's life after which their targets are tried again
         self.touched: dict[int, Worker] = {}  # workers whose messages this turn has taken in: to be acknowledged
 
@@ -71,13 +74,20 @@ class Core:
         """Ask for something, once the records so far are durable."""
         self.step.effects.append(effect)
 
-    def send(self, peer: int, kind: Type, body: list[Any], fetches: list[Fetch] | None = None) -> None:
+    def send(
+        self, peer: int, kind: Type, body: list[Any], fetches: list[Fetch] | None = None, spills: list[Spill] | None = None
+    ) -> None:
         """Ask for a message."""
-        self.step.effects.append(Send(peer, kind, body, fetches or []))
+        self.step.effects.append(Send(peer, kind, body, fetches or [], spills or []))
 
     def tell(self, level: str, text: str) -> None:
         """Say something to the people who watch."""
         self.step.effects.append(Tell(level, text))
+
+    def tell_of_code(self) -> None:
+        """Say once that some code will not be read anew."""
+        if not self.tree.codes:
+            self.tell("INFO", "lambdas, closures and code without a file are kept in the journal: a restart runs them as they were")
 
     def absorb(self) -> None:
         """Queue what the records so far have made ready."""

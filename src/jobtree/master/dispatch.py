@@ -5,16 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..protocol.messages import DATA_LIMIT, VALUE_INLINE, Type
+from ..protocol.messages import DATA_LIMIT, VALUE_BLOB, VALUE_INLINE, Type
 from . import records as r
 from .core import Core
-from .effects import Fetch
-from .nodes import Form, Node, Run
+from .effects import Fetch, Spill
+from .nodes import Form, Node, Run, Slot
 from .roster import Worker
 from .scheduler import Assignment
 
 #: Seconds between looks at whether somebody waits behind a long target while somebody else is idle.
 LOOK_EVERY = 0.05
+#: Inline values of at least so many bytes go by way of TREE/blobs if those of one target are more than SPILL_OVER bytes, or if
+#: more than SPILL_USES targets take them.
+SPILL_FROM, SPILL_OVER, SPILL_USES = 4096, 1 << 20, 4
+#: The smaller values that one target may take, in bytes and in number: they have to go into one message.
+MOST_INLINE, MOST_VALUES = 40 << 20, 1_000_000
 #: What has been pushed ahead is recalled for an idle worker if the pushing was this long ago (seconds).
 RECALL_AFTER = 0.05
 
@@ -27,6 +32,7 @@ class _Letter:
     index: dict[int, int] = field(default_factory=dict)
     groups: list[list[Any]] = field(default_factory=list)
     fetches: list[Fetch] = field(default_factory=list)
+    spills: list[Spill] = field(default_factory=list)
     size: int = 0
 
 
@@ -48,9 +54,28 @@ class Dispatch:
         if not workers:
             return
         for assignment in core.scheduler.assign(workers, core.now):
-            self._give(assignment)
+            if not self._refuse(assignment):
+                self._give(assignment)
         for number in list(self._letters):
             self._post(core.roster.workers[number])
+
+    def _refuse(self, assignment: Assignment) -> bool:
+        """Fail a target that takes more than a message can bring."""
+        what = assignment.what
+        if isinstance(what, Run) or what.takes is None:
+            return False
+        values = _values_of(what)
+        size = sum(slot.size for _, slot in values if slot.kind == VALUE_INLINE and slot.size < SPILL_FROM)
+        if size <= MOST_INLINE and len(values) <= MOST_VALUES:
+            return False
+        self.core.scheduler.reserve(assignment.worker, what.form, -1)
+        text = (
+            f"the promises that it takes have {len(values):,} values of {size / 2**20:.0f} MiB, and the most is "
+            f"{MOST_VALUES:,} of {MOST_INLINE >> 20} MiB; let the targets write them into files in global_temp_dir, and pass paths"
+        )
+        self.core.emit(r.TargetsRefused(self.core.now, [what.id], "no-fit", text))
+        self.core.absorb()
+        return True
 
     def _give(self, assignment: Assignment) -> None:
         core, worker, what = self.core, assignment.worker, assignment.what
@@ -73,7 +98,7 @@ class Dispatch:
             letter.fetches.append(Fetch(*what.source, 1))
             extra = self._extra(what, letter)
             letter.groups.append([first_number, first, 1, form, what.begun + 1, temp, extra])
-            letter.size += 1024
+            letter.size += what.mean + 200
         core.emit(r.AttemptsAssigned(core.now, worker.number, first_number, [first, count]))
         for number in range(first_number, first_number + count):
             worker.held[epoch, number] = tree.current[epoch, number]
@@ -96,25 +121,27 @@ class Dispatch:
         if node.blob is None and node.takes is None:
             return None
         blob = [*node.blob, *node.creator, node.n] if node.blob is not None else None
-        values: list[list[Any]] = []
-        todo = list(node.takes or ())
-        seen: set[tuple[int, int, int]] = set()
-        while todo:
-            key, slot = todo.pop()
-            if key in seen:
-                continue
-            seen.add(key)
-            values.append([*key, slot.kind, slot.argument])
-            if slot.kind == VALUE_INLINE:
-                assert slot.source is not None
-                letter.fetches.append(Fetch(*slot.source, 1))
-            todo += slot.embeds
+        slots = _values_of(node)
+        values: list[list[Any]] = [[*key, slot.kind, slot.argument] for key, slot in slots]
+        inline = [(slot, value) for (_, slot), value in zip(slots, values, strict=True) if slot.kind == VALUE_INLINE]
+        total = sum(slot.size for slot, _ in inline)
+        for slot, value in inline:
+            assert slot.source is not None
+            fetch = Fetch(*slot.source, 1)
+            if slot.size >= SPILL_FROM and (total > SPILL_OVER or slot.uses > SPILL_USES):
+                slot.spilled = True
+                value[3] = VALUE_BLOB
+                letter.spills.append(Spill(fetch, *slot.attempt, value))
+            else:
+                letter.fetches.append(fetch)
+                letter.size += slot.size
+        letter.size += 20 * len(values)
         return [blob, values]
 
     def _post(self, worker: Worker) -> None:
         letter = self._letters.pop(worker.number)
         if letter.groups and worker.peer is not None:
-            self.core.send(worker.peer, Type.RUN, [letter.forms, letter.groups], letter.fetches)
+            self.core.send(worker.peer, Type.RUN, [letter.forms, letter.groups], letter.fetches, letter.spills)
 
     # -- recall ---------------------------------------------------------------------------------------------------
 
@@ -124,8 +151,7 @@ class Dispatch:
         if core.now - self._looked < LOOK_EVERY:
             return
         self._looked = core.now
-        if core.scheduler.waiting():
-            return
+        # What waits for a worker fits into none of the room there is, or it would have been given out.
         workers = [worker for worker in core.roster if worker.peer is not None]
         idle = sum(max(0.0, worker.free_cpus) for worker in workers if not worker.draining)
         if idle <= 0:
@@ -153,3 +179,15 @@ class Dispatch:
         crowded = any(worker.free_cpus < 0 for worker in self.core.roster)
         roomy = any(worker.free_cpus > 0 and worker.peer is not None for worker in self.core.roster)
         return self._looked + LOOK_EVERY if crowded and roomy else None
+
+
+def _values_of(node: Node) -> list[tuple[tuple[int, int, int], Slot]]:
+    """All kept promises that a target needs: those that it takes, and those inside their values."""
+    found: dict[tuple[int, int, int], Slot] = {}
+    todo = list(node.takes or ())
+    while todo:
+        key, slot = todo.pop()
+        if key not in found:
+            found[key] = slot
+            todo += slot.embeds
+    return list(found.items())

@@ -19,14 +19,24 @@ class Fetch(NamedTuple):
     amount: int
 
 
+class Spill(NamedTuple):
+    """An inline value that goes by way of TREE/blobs: where it lies, whose result it is, the ``value`` of a RUN to fill in."""
+
+    fetch: Fetch
+    epoch: int
+    number: int
+    value: list[Any]
+
+
 @dataclass(slots=True)
 class Send:
-    """A message to a peer; the bytes named by ``fetches`` make its data frame, in order."""
+    """A message to a peer; the bytes named by ``fetches`` make its data frame, in order. ``spills`` are written before."""
 
     peer: int
     type: Type
     body: list[Any]
     fetches: list[Fetch] = field(default_factory=list)
+    spills: list[Spill] = field(default_factory=list)
     data: bytes = b""
 
 
@@ -108,4 +118,5 @@ class Step:
 
     records: list[Any] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
+    at_once: list[Effect] = field(default_factory=list)  # they tell of nothing that would have to be on disk
     lazy: bool = True  # no record of this step needs a sync before the effects may leave

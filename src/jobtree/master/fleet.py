@@ -20,7 +20,7 @@ Request = Submit | Find | CancelBlocks
 
 
 class Fleet:
-    """Grants what concerns blocks, one request at a time, and tells what became of it.
+    """Grants what concerns blocks, one request at a time, and tells what became of it, whatever the launcher does.
 
     ``descriptor`` can be read when there is news. ``poll_seconds`` is the pause between two looks at all blocks; ``hurry``
     shortens it when the end is near.
@@ -35,6 +35,7 @@ class Fleet:
         self._blocks: dict[str, str] = {}  # block's id: name of its submission
         self._gone: set[str] = set()
         self.descriptor, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._last_trouble = ""
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name="jobtree-fleet", daemon=True)
         self._thread.start()
@@ -98,24 +99,24 @@ class Fleet:
             case CancelBlocks(ids, _):
                 try:
                     self._launcher.cancel(ids)
-                except LauncherError as error:
-                    log.warning("workers could not be ended: %s", error)
+                except Exception as error:  # noqa: BLE001  # a launcher may be anybody's, and this thread has to go on
+                    log.warning("workers could not be ended: %s", _words(error))
 
     def _submit(self, name: str, n: int) -> None:
         try:
             ids = self._launcher.submit(name, n, self._size)
-        except LauncherError as error:
-            log.warning("a submission failed: %s", error)
+        except Exception as error:  # noqa: BLE001  # a launcher may be anybody's, and this thread has to go on
+            log.warning("a submission failed: %s", _words(error))
             # It may have been taken all the same.
-            self._attempt(name, lambda: self._launcher.find(name), str(error))
+            self._attempt(name, lambda: self._launcher.find(name), _words(error))
         else:
             self._known(name, ids)
 
     def _attempt(self, name: str, find: Callable[[], list[str]], reason: str = "it was never submitted") -> None:
         try:
             ids = find()
-        except LauncherError as error:
-            ids, reason = [], f"{reason}; {error}"
+        except Exception as error:  # noqa: BLE001  # a launcher may be anybody's, and this thread has to go on
+            ids, reason = [], f"{reason}; {_words(error)}"
         if ids:
             self._known(name, ids)
         else:
@@ -128,11 +129,26 @@ class Fleet:
     def _look(self) -> None:
         try:
             states = self._launcher.poll()
-        except LauncherError as error:
-            log.warning("the state of the workers is not known: %s", error)
+            ended = {block: status.reason for block, status in states.items() if status.state is BlockState.ENDED}
+        except Exception as error:  # noqa: BLE001  # a launcher may be anybody's, and this thread has to go on
+            trouble = _words(error)
+            if trouble != self._last_trouble:
+                log.warning("the state of the workers is not known: %s", trouble)
+            self._last_trouble = trouble
             return
-        for block, status in states.items():
-            if status.state is BlockState.ENDED and block in self._blocks and block not in self._gone:
+        self._last_trouble = ""
+        for block, reason in ended.items():
+            if block in self._blocks and block not in self._gone:
                 self._gone.add(block)
-                tail = self._launcher.output_tail(block)
-                self._tell(BlockGone(self._blocks[block], block, status.reason, tail))
+                self._tell(BlockGone(self._blocks[block], block, reason, self._tail(block)))
+
+    def _tail(self, block: str) -> str:
+        try:
+            return self._launcher.output_tail(block)
+        except Exception as error:  # noqa: BLE001  # a launcher may be anybody's, and this thread has to go on
+            log.warning("the last words of the worker %s can't be read: %s", block, _words(error))
+            return ""
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, LauncherError) else f"{type(error).__name__}: {error}"

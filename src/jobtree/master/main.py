@@ -13,7 +13,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -82,9 +82,11 @@ class Master:
     display: Display
     clock: Clock
     fence: Fence
+    spill: Callable[[int, int, bytes], list[Any]]  # writes a value to TREE/blobs; how a message names it
     interrupts: int = 0  # how many ^C count as pressed already: in a notebook the first one stops
     _signals: list[e.Event] = field(default_factory=list)
     _appended_at: float = 0.0
+    _retried_at: float = 0.0
     _paused: str | None = None
 
     def run(self, opening: list[r.Record]) -> Outcome:
@@ -95,14 +97,16 @@ class Master:
             self._perform(state.begin(opening, self.clock()))
             before = shown = self.clock()
             while state.outcome is None or journal.pending:
+                if journal.paused is not None and (given_up := self._give_up()) is not None:
+                    return given_up
                 events = [*self.server.poll(self._patience()), *self.fleet.news(), *self._signalled()]
                 now = self.clock()
                 if now - before > STALL:
                     self.fence.check()
                     events.insert(0, e.Stalled(now - before))
+                before = now
                 events += self._journal_news(now)
                 self._perform(state.step(events, now))
-                before = self.clock()
                 if now - shown >= SHOW_EVERY:
                     shown = now
                     self.fence.look(now)
@@ -120,6 +124,8 @@ class Master:
 
     def _perform(self, step: Step) -> None:
         """Journal a step, and grant what may leave now."""
+        for effect in step.at_once:
+            self._grant(effect)
         if step.records or step.effects:
             encoded = [r.encode(record) for record in step.records]
             self.journal.append(encoded, step.effects, sync=not step.lazy)
@@ -145,6 +151,9 @@ class Master:
     def _send(self, effect: Send) -> None:
         if effect.type is Type.STOP:
             self.fleet.hurry(HURRY)
+        for fetch, epoch, number, value in effect.spills:
+            (_, content) = self.journal.fetch(*fetch)
+            value[4] = self.spill(epoch, number, content)
         if not effect.fetches:
             self.server.send(effect.peer, effect.type, effect.body, effect.data)
             return
@@ -159,8 +168,8 @@ class Master:
     def _journal_news(self, now: float) -> list[e.Event]:
         """Keep the journal's watermark up when idle, and try again when there was no room."""
         journal = self.journal
-        if journal.paused is not None and now - self._appended_at >= RETRY_EVERY:
-            self._appended_at = now
+        if journal.paused is not None and now - self._retried_at >= RETRY_EVERY:
+            self._retried_at = now
             journal.retry()
         elif journal.paused is None and now - self._appended_at >= MARK_AFTER:
             self._appended_at = now
@@ -174,6 +183,16 @@ class Master:
         else:
             self.display.say("WARNING", "the journal can be written again, the run goes on")
         return [e.Paused(self._paused)]
+
+    def _give_up(self) -> Outcome | None:
+        """A master that can't write its journal can still be ended: nothing that was decided since will have happened."""
+        for event in self._signals:
+            if isinstance(event, e.Signalled) and (event.status != 130 or event.level > 1):
+                if event.status == 130:
+                    blocks = self.state.core.ledger.blocks.values()
+                    self.fleet.post(CancelBlocks([ident for block in blocks for ident in sorted(block.alive)], force=True))
+                return Outcome("stopped", event.status, f"ended while the journal could not be written: {self.journal.paused}")
+        return None
 
     def _signalled(self) -> list[e.Event]:
         signals = self._signals[:]
@@ -245,6 +264,13 @@ def raise_open_files() -> None:
     if soft < hard:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def occupy_standard_descriptors() -> None:
+    """Whoever has closed 0, 1 or 2 must not get the journal or a socket in their places, where anything may print into them."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
 
 
 def host_name() -> str:

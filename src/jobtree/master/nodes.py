@@ -75,12 +75,15 @@ class Slot:
     ``kind`` is None until it is kept, then a ``VALUE_*``. ``embeds`` are the promises inside the value, each with its own slot.
     """
 
-    __slots__ = ("argument", "embeds", "kind", "source", "uses")
+    __slots__ = ("argument", "attempt", "embeds", "kind", "size", "source", "spilled", "uses")
 
     def __init__(self) -> None:
         self.kind: int | None = None
         self.argument: Any = None
         self.source: Source | None = None
+        self.size = 0  # bytes of an inline value
+        self.attempt = NOBODY  # whose result it is
+        self.spilled = False  # an inline value was written to TREE/blobs, since too much of it would go through messages
         self.embeds: list[tuple[tuple[int, int, int], Slot]] = []
         self.uses = 0  # takers that have not committed yet; the blob of a result goes with the last one
 
@@ -146,8 +149,8 @@ class Node:
 
     __slots__ = (
         "attempt", "begun", "blob", "chain", "created", "creator", "depth", "follow", "form", "founder_n", "id", "littered",
-        "losses", "n", "not_before", "open", "parent", "phase", "pieces", "promises", "ready_at", "slot", "source", "stuck",
-        "stuck_flag", "takes", "temp", "tolerant", "tries", "vain", "waits", "worker",
+        "losses", "mean", "n", "not_before", "open", "parent", "phase", "pieces", "promises", "ready_at", "slot", "source",
+        "stuck", "stuck_flag", "takes", "temp", "tolerant", "tries", "vain", "waits", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -165,6 +168,7 @@ class Node:
         self.founder_n = n
         self.tolerant = form.tolerant  # the founder's; None: not said
         self.temp: str | None = None  # the chain's global temp dir, once somebody has asked for it
+        self.mean = 0  # bytes of its payload, about
         self.littered = False  # an attempt that came to nothing may have left one behind
         self.attempt = NOBODY
         self.worker = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ..ids import Attempt
 from ..protocol.messages import (
     ROW_EMBEDS,
     ROW_EPOCH,
@@ -52,8 +53,10 @@ def takes_of(creator: Node, ns: Iterable[int]) -> Takes:
     return takes
 
 
-def keep(node: Node, row: list[Any], source: Source) -> list[Blob]:
-    """Keep the promise of ``node``'s result with what its attempt returned; gives back the blob that nobody wants.
+def keep(node: Node, row: list[Any], source: Source, size: int) -> list[Blob]:
+    """Keep the promise of ``node``'s result with what its attempt returned (inline in ``size`` bytes, or in a blob).
+
+    Gives back the blob that nobody wants.
 
     This comes before the children are realised, so that they find the slots that are theirs. If the result is the promise of
     something that the attempt created, both share one slot from now on.
@@ -65,7 +68,8 @@ def keep(node: Node, row: list[Any], source: Source) -> list[Blob]:
     if is_list and len(result) == 1:
         watch_of(node, result[0]).slot = slot
         return []
-    slot.source = source
+    slot.source, slot.size = source, size
+    slot.attempt = Attempt(row[ROW_EPOCH], row[ROW_NUMBER])
     if result is None:
         slot.kind = VALUE_NONE
     elif result is True:
@@ -103,4 +107,4 @@ def release(takes: Takes) -> list[Blob]:
 
 
 def _blob(slot: Slot) -> list[Blob]:
-    return [(slot.argument[2], slot.argument[3], RESULT)] if slot.kind == VALUE_BLOB else []
+    return [(*slot.attempt, RESULT)] if slot.kind == VALUE_BLOB or slot.spilled else []

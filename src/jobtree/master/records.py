@@ -6,10 +6,22 @@ payloads of a record are named by (number of the record, index). Times (``at``) 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from ..errors import JournalDamaged
+
+T = TypeVar("T")
+
+
+#: Targets or attempts in one record at the most: it has to fit into a frame of 1 MiB.
+MOST_LISTED = 20_000
+
+
+def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """``items`` in pieces of at most ``size``."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 @dataclass(slots=True)

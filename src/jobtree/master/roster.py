@@ -44,6 +44,11 @@ class Worker:
     to_ack: int = 0
 
     def __post_init__(self) -> None:
+        self.idle()
+
+    def idle(self) -> None:
+        """It holds nothing: all that it has is free."""
+        self.backlog = 0.0
         self.free_cpus, self.free_memory, self.free_gpus = self.cpus, self.memory, self.gpus
 
     @property

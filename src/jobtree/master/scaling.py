@@ -18,10 +18,12 @@ class Scaling:
         self.core = core
         self.contacts = contacts
         self.stillbirths = 0
+        self.inherited: set[str] = set()  # blocks of earlier masters: what became of them shows nothing about ours
         self.hopeless = ""  # why no more workers are asked for
 
     def take_up(self) -> None:
         """After a replay: ask after submissions that were planned, but of which nothing more is known."""
+        self.inherited.update(self.core.ledger.blocks)
         for block in self.core.ledger.blocks.values():
             if not block.known:
                 self.core.do(Find(block.name))
@@ -58,7 +60,7 @@ class Scaling:
         worker = next((w for w in core.roster if (w.block, w.index) == (name, index)), None)
         if worker is not None:
             self.contacts.bury(worker, f"its process has ended: {reason}")
-        elif index not in block.came:
+        elif index not in block.came and name not in self.inherited:
             self._stillborn(f"a worker ended before it reached the master: {reason}" + (f"\n{tail}" if tail else ""))
 
     def joined(self) -> None:

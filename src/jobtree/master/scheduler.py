@@ -17,6 +17,10 @@ KNOWN_AFTER = 5
 SHORTEST = 20e-6
 #: At most so many targets are pushed ahead to one worker in one turn.
 MOST_AT_ONCE = 1000
+#: So many targets are held by one worker at the most: what it loses with its death has to fit into few records.
+MOST_HELD = 20_000
+#: Sums of fractions of cpus are right but for this.
+SLACK = 1e-6
 
 
 class Assignment(NamedTuple):
@@ -105,7 +109,11 @@ class Shape:
         """Whether ``worker``, with nothing else to do, could run a target of the shape."""
         if self.missing:
             return False
-        return self.cpus <= worker.cpus and (self.memory or 0) <= worker.memory and self.gpus <= worker.gpus
+        return self.fits(worker.cpus, worker.memory, worker.gpus)
+
+    def fits(self, cpus: float, memory: int, gpus: float) -> bool:
+        """Whether a target of the shape fits into so much."""
+        return self.cpus <= cpus + SLACK and (self.memory or 0) <= memory and self.gpus <= gpus + SLACK
 
 
 class Scheduler:
@@ -169,7 +177,7 @@ class Scheduler:
         if learned is not None and learned.count >= KNOWN_AFTER:
             return max(learned.mean, SHORTEST)
         given = form.requests.get("expected_time")
-        return float(given) if given is not None else None
+        return max(float(given), SHORTEST) if given is not None else None
 
     def learn(self, form: Form, seconds: float) -> None:
         """An attempt of ``form`` has succeeded after ``seconds``."""
@@ -215,8 +223,8 @@ class Scheduler:
     def _slots(self, shape: Shape, worker: Worker) -> bool:
         """Whether a target of ``shape`` can start on ``worker`` now."""
         return (
-            worker.free_cpus >= shape.cpus
-            and worker.free_gpus >= shape.gpus
+            worker.free_cpus + SLACK >= shape.cpus
+            and worker.free_gpus + SLACK >= shape.gpus
             and worker.free_memory >= shape.memory_on(worker, self.default_memory)
         )
 
@@ -229,8 +237,8 @@ class Scheduler:
             slots = self._moving_slots(shape, worker, now) if shape.fits_at_all(worker) else 0.0
             if slots <= 0:
                 continue
-            left = share
-            while left:
+            left = min(share, MOST_AT_ONCE, MOST_HELD - len(worker.held))
+            while left > 0:
                 what = shape.best()
                 if what is None:
                     return
@@ -272,6 +280,13 @@ class Scheduler:
         seconds = self.expected(form)
         if seconds is not None:
             worker.backlog = max(0.0, worker.backlog + seconds * count) if worker.held or count > 0 else 0.0
+
+    def release(self, worker: Worker, form: Form) -> None:
+        """Note that ``worker`` holds one target of ``form`` less."""
+        if worker.held:
+            self.reserve(worker, form, -1)
+        else:
+            worker.idle()  # sums of fractions drift
 
 
 def _not_to_be_had(requests: dict[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +50,6 @@ class Server:
         self._routes: dict[bytes, _Peer] = {}
         self._next = 1
         self._lost: list[Event] = []
-        self.last_drained = time.monotonic()
 
     def bind(self, host: str, ports: Iterable[int]) -> str:
         """Listen on the first port of ``ports`` that is free (0: any); the address for workers."""
@@ -88,7 +86,6 @@ class Server:
             try:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
-                self.last_drained = time.monotonic()
                 break
             event = self._take(frames)
             if event is not None:

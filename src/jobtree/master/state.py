@@ -14,7 +14,7 @@ from . import records as r
 from .contacts import Contacts
 from .core import Core, Settings
 from .dispatch import Dispatch
-from .effects import EndSession, RemoveBlob, RemoveTemp, Step
+from .effects import EndSession, RemoveBlob, RemoveTemp, Send, Step
 from .ledger import Ledger
 from .nodes import Phase, Run
 from .roster import Worker
@@ -61,6 +61,8 @@ class MasterState:
         core = self.core
         core.begin(now)
         for record in opening:
+            if isinstance(record, r.CodeAdded):
+                core.tell_of_code()
             core.emit(record)
         core.queue_all()
         self.contacts.take_up(core.settings.adopt_grace)
@@ -131,7 +133,8 @@ class MasterState:
             self.core.touched[worker.number] = worker
             self.work.received(worker, event.type, event.body, event.data)
         elif event.type is Type.BEAT:
-            self.core.send(event.peer, Type.BEAT, [event.number])
+            # It tells of nothing that would have to be on disk, and must not wait for a journal that can't be written.
+            self.core.step.at_once.append(Send(event.peer, Type.BEAT, [event.number]))
         elif event.type is Type.BYE:
             self.contacts.bye(worker, event.body[0])
             self.core.do(EndSession(event.peer))
@@ -188,7 +191,8 @@ class MasterState:
         if not workers:
             return
         for shape in core.scheduler.waiting():
-            if not any(shape.fits_at_all(worker) for worker in workers):
+            fits_the_next = not shape.missing and shape.fits(core.settings.worker_cpus, core.settings.worker_memory, 0.0)
+            if not fits_the_next and not any(shape.fits_at_all(worker) for worker in workers):
                 self._refuse_shape(shape, workers)
         core.absorb()
 
@@ -212,13 +216,13 @@ class MasterState:
     # -- the end --------------------------------------------------------------------------------------------------
 
     def _see_the_end(self) -> None:
-        tree = self.core.tree
+        core, tree = self.core, self.core.tree
         if tree.outcome is not None:
             status = 0 if tree.outcome == "complete" else 1
             self._end(Outcome(tree.outcome, status, "all targets are done" if not status else "targets have failed"))
         elif self.core.settings.fail_fast and tree.failed:
             self._end(Outcome("failed", 1, "a target has failed, and --fail-fast was given"))
-        elif self.scaling.hopeless:
+        elif self.scaling.hopeless and not core.roster.by_peer:
             self._end(Outcome("stopped", 1, self.scaling.hopeless))
         elif self._draining is not None and not any(worker.held for worker in self.core.roster):
             self._end(self._draining)
@@ -227,6 +231,7 @@ class MasterState:
         """Journal that this life is over, and send the workers home (or leave them to their patience)."""
         core = self.core
         self._ending = outcome
+        core.ending = True
         self._summarise()
         core.emit(r.RunEnded(core.now, outcome.state, outcome.reason))
         self._leave_at = core.now + core.settings.stop_grace
@@ -282,9 +287,9 @@ class MasterState:
             for target in tree.failed
             if (node := tree.nodes.get(target)) is not None and node.phase is Phase.FAILED and tree.alive(node)
         ]
-        if failed:
-            self.core.emit(r.TargetsRetried(self.core.now, failed))
-            self.core.absorb()
+        for some in r.batched(failed, r.MOST_LISTED):
+            self.core.emit(r.TargetsRetried(self.core.now, list(some)))
+        self.core.absorb()
 
 
 def summary_of(tallies: dict[str, list[int]]) -> dict[str, list[int]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import os
 import queue
 import shutil
 import threading
@@ -49,14 +51,37 @@ class Sweeper:
                     self._remove_temp(request.chain)
                 else:
                     self._remove_blob(request)
-            except OSError as error:
-                # Nothing depends on it; the next start tries again.
-                log.warning("%s could not be removed: %s", request, error)
+            except Exception as error:  # noqa: BLE001
+                # Nothing depends on it; the next start tries again. But on this thread all later removals depend.
+                log.warning("%s could not be removed: %s: %s", request, type(error).__name__, error)
 
     def _remove_temp(self, chain: int) -> None:
-        for path in (self._temp / f"{chain & 0xFF:02x}").glob(f"{chain}-*"):
-            shutil.rmtree(path)
+        for path in list((self._temp / f"{chain & 0xFF:02x}").glob(f"{chain}-*")):
+            try:
+                shutil.rmtree(path)
+            except (OSError, RecursionError):  # too deep for Python's stack, for open files or for the length of a path?
+                _remove_flat(path)
 
     def _remove_blob(self, blob: RemoveBlob) -> None:
         path = self._blobs / f"{blob.number & 0xFF:02x}" / f"{blob.epoch}-{blob.number}-{blob.name}"
         path.unlink(missing_ok=True)
+
+
+def _remove_flat(top: Path) -> None:
+    """Remove a directory of any depth: what is below is moved up before it is emptied, so that no path gets long."""
+    moved = itertools.count()
+    waiting = [top]
+    while waiting:
+        directory = waiting.pop()
+        with os.scandir(directory) as found:
+            entries = list(found)
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.path)
+                continue
+            place = top.with_name(f"{top.name}.{next(moved)}")
+            while os.path.lexists(place):  # left behind by an earlier try
+                place = top.with_name(f"{top.name}.{next(moved)}")
+            os.rename(entry.path, place)
+            waiting.append(place)
+        os.rmdir(directory)

@@ -202,6 +202,7 @@ class Tree(Upward):
                 first + offset, parent, form, Source(run.record, run.index + offset), creator, run.first_n + offset, depth
             )
             node.ready_at = run.ready_at
+            node.mean = run.mean
             if promises is not None:
                 watch = promises.get(node.n)
                 if watch is not None:
@@ -244,7 +245,7 @@ class Tree(Upward):
             if flags & FLAG_TEMP and node.temp is None:
                 node.temp = default_temp(node.chain, *node.attempt)
             if node.slot is not None or row[ROW_RESULT].__class__ is list or row[ROW_EMBEDS]:
-                self.unneeded += keep(node, row, Source(self.records, index))
+                self.unneeded += keep(node, row, Source(self.records, index), record.lengths[index])
             if node.pieces is not None:
                 self._realise(node, record.at)
             if node.takes is not None:
@@ -264,7 +265,7 @@ class Tree(Upward):
             self.over.add((row[ROW_EPOCH], row[ROW_NUMBER]))
             node = self._end_attempt(row[ROW_EPOCH], row[ROW_NUMBER])
             node.begun += 1
-            node.tries += 1
+            node.tries += row[ROW_EPOCH] == self.epoch  # an adopted one ran the code as it was before the restart
             node.littered = node.littered or bool(row[ROW_FLAGS] & FLAG_TEMP)
             if verdict is not None:
                 self._again(node, record.at)
@@ -320,6 +321,7 @@ class Tree(Upward):
         form = piece.forms[piece.runs[0]]
         follow = Node(piece.first, node.parent, form, Source(piece.record, 0), node.attempt, FOLLOW_ON, node.depth)
         follow.phase = Phase.HELD
+        follow.mean = piece.mean
         form.tally[Phase.HELD] += 1
         extra = piece.extras.get(0)
         if extra:
@@ -360,6 +362,7 @@ class Tree(Upward):
             n = piece.first_n + index
             child = Node(piece.first + index, node, form, Source(piece.record, index), node.attempt, n, node.depth + 1)
             child.blob = blob
+            child.mean = piece.mean
             child.ready_at = at
             taken = spread(takes) if takes else []
             child.takes = takes_of(node, taken) if taken else None

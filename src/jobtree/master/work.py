@@ -68,6 +68,7 @@ class Work:
         place = 0
         for sha, length in codes:
             if sha not in self.core.tree.codes:
+                self.core.tell_of_code()
                 self.core.emit(r.CodeAdded([length], data[place : place + length], sha))
             place += length
         for piece in pieces:
@@ -152,6 +153,8 @@ class Work:
 
     def _verdict(self, node: Node, cause: str, failure: dict[str, Any]) -> float | None:
         """When the target may be tried again; None: never."""
+        if node.attempt.epoch < self.core.tree.epoch:
+            return self.core.now  # it was adopted, and ran the code as it was before the restart
         requests = node.form.requests
         allowed = int(requests.get("retries", self.core.settings.retries))
         if cause in ("cancelled", "poison") or node.tries >= allowed:
@@ -159,7 +162,7 @@ class Work:
         wanted = requests.get("retry_on")
         if wanted is not None and not any(word in wanted for word in (cause, failure.get("exit"), *failure.get("types", ()))):
             return None
-        return self.core.now + min(BACKOFF_MOST, BACKOFF * 2.0**node.tries)
+        return self.core.now + min(BACKOFF_MOST, BACKOFF * 2.0 ** min(node.tries, 16))
 
     # -- begun, given back, lost ----------------------------------------------------------------------------------
 
@@ -174,12 +177,12 @@ class Work:
         known = [attempt for attempt in attempts if attempt in worker.held]
         for attempt in known:
             self.drop(worker, worker.held[attempt])
-        if known:
-            self.core.emit(r.AttemptsReturned(self.core.now, [list(attempt) for attempt in known]))
+        for some in r.batched(known, r.MOST_LISTED):
+            self.core.emit(r.AttemptsReturned(self.core.now, [list(attempt) for attempt in some]))
 
     def lose(self, worker: Worker, nodes: list[Node], reason: str) -> None:
         """Attempts went down with their worker; a target that has seen too many workers go down fails."""
-        counted = set(worker.begun) or {node.attempt for node in nodes[: max(1, int(worker.cpus))]}
+        counted = set() if self.core.ending else set(worker.begun) or {node.attempt for node in nodes[: max(1, int(worker.cpus))]}
         free: list[list[int]] = []
         for node in nodes:
             counts = node.attempt in counted
@@ -190,8 +193,8 @@ class Work:
                 self.fail(worker.number, [row], [0], b"")
             else:
                 free.append([*node.attempt, int(counts)])
-        if free:
-            self.core.emit(r.AttemptsLost(self.core.now, worker.number, reason, free))
+        for some in r.batched(free, r.MOST_LISTED):
+            self.core.emit(r.AttemptsLost(self.core.now, worker.number, reason, list(some)))
 
     def drop(self, worker: Worker, node: Node) -> None:
         """``worker`` does not hold the attempt of ``node`` any more."""
@@ -200,7 +203,7 @@ class Work:
         worker.begun.pop(attempt, None)
         worker.recalled.discard(attempt)
         self._told.pop(attempt, None)
-        self.core.scheduler.reserve(worker, node.form, -1)
+        self.core.scheduler.release(worker, node.form)
 
     # -- the rest -------------------------------------------------------------------------------------------------
 

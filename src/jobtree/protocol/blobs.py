@@ -43,6 +43,7 @@ def write_blob(path: Path, data: bytes) -> BlobName:
     try:
         _make_directory(path.parent)
         try:
+            temporary.unlink(missing_ok=True)  # of a process that had our pid and was killed
             _write_and_sync(temporary, data)
             temporary.rename(path)
         except OSError:
@@ -104,7 +105,7 @@ def _make_directory(directory: Path) -> None:
 
 
 def _write_and_sync(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb", buffering=0) as file:
         view = memoryview(data)
         while view:

@@ -12,6 +12,8 @@ from .messages import MAY_SEND, MESSAGE_LIMIT, PROTOCOL, Role, Type
 
 _ENVELOPE_FIELDS = 6
 _FLOAT = (int, float)
+#: Environments, arguments and paths may hold bytes that are no UTF-8: what Python makes of them goes there and back.
+_TEXT_ERRORS = "surrogateescape"
 
 
 @dataclass(slots=True)
@@ -29,9 +31,14 @@ class Message:
 def encode(message: Message) -> list[bytes]:
     """The frames of ``message``: the envelope, and the data where there is some."""
     envelope = msgpack.packb(
-        (PROTOCOL, int(message.type), message.epoch, message.session, message.number, message.body), use_bin_type=True
+        (PROTOCOL, int(message.type), message.epoch, message.session, message.number, message.body), unicode_errors=_TEXT_ERRORS
     )
     return [envelope, message.data] if message.data else [envelope]
+
+
+def packed_size(value: Any) -> int:
+    """Bytes that a part of a body takes in an envelope."""
+    return len(msgpack.packb(value, unicode_errors=_TEXT_ERRORS))
 
 
 def decode(frames: list[bytes], sender: Role) -> Message:
@@ -71,7 +78,7 @@ def _unpack(frame: bytes) -> Any:
     try:
         return msgpack.unpackb(
             frame, raw=False, strict_map_key=False, max_array_len=limit, max_map_len=limit, max_ext_len=0,
-            max_str_len=len(frame), max_bin_len=len(frame),
+            max_str_len=len(frame), max_bin_len=len(frame), unicode_errors=_TEXT_ERRORS,
         )  # fmt: skip
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
         raise ProtocolError("", f"the envelope is not msgpack: {error}") from None

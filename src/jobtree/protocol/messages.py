@@ -43,7 +43,7 @@ INLINE_LIMIT: Final = 64 * 1024
 
 #: A message's data frame stays below this many bytes, but for a single target with many values; libzmq's limit is a backstop.
 DATA_LIMIT: Final = 512 * 1024
-MESSAGE_LIMIT: Final = 16 * 1024 * 1024
+MESSAGE_LIMIT: Final = 64 * 1024 * 1024
 
 
 @unique

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -37,7 +38,7 @@ class Progress:
         level: str = "INFO",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stream = stream or sys.stderr
+        self._stream: TextIO = stream or sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # for life
         self._level = logging.getLevelNamesMapping().get(level, logging.CRITICAL + 1)
         if mode == "auto":
             mode = "rich" if self._stream.isatty() else "plain"

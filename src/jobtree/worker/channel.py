@@ -34,11 +34,13 @@ LEAVE = b"\0"
 #: What a code blob's name has of bytes, on the pipe that says that its file is there.
 SHA_BYTES = 64
 
-#: Of a longer line of `Target.log` the end is kept.
+#: Of a longer line of `Target.log` the end is kept (bytes).
 LARGEST_MESSAGE = 32 * 1024
 
 PAGE_BYTES = 4096
 _SPILLED_FIELDS = 3
+#: Paths may hold bytes that are no UTF-8: what Python makes of them goes there and back.
+_TEXT_ERRORS = "surrogateescape"
 _PAGE = struct.Struct("<QQd")
 _LENGTHS = struct.Struct("<II")
 
@@ -49,37 +51,38 @@ def pack_task(task: Task) -> bytes:
         (
             *task.attempt, task.target, task.ordinal, task.form, task.temp, task.payload, task.blob,
             task.values, task.ready,
-        )
+        ),
+        unicode_errors=_TEXT_ERRORS,
     )  # fmt: skip
     return packed
 
 
 def read_task(datagram: bytes | memoryview) -> Task:
     """The task that a datagram brings, or names the file of; the file is removed."""
-    fields = msgpack.unpackb(datagram)
+    fields = _unpack(datagram)
     if len(fields) == _SPILLED_FIELDS:
         path = fields[2]
         with open(path, "rb") as file:
-            fields = msgpack.unpackb(file.read())
+            fields = _unpack(file.read())
         os.unlink(path)
     return Task(Attempt(fields[0], fields[1]), *fields[2:])
 
 
 def pack_spilled(attempt: Attempt, path: str) -> bytes:
     """The datagram for a task that lies in a file."""
-    packed: bytes = msgpack.packb((*attempt, path))
+    packed: bytes = msgpack.packb((*attempt, path), unicode_errors=_TEXT_ERRORS)
     return packed
 
 
 def attempt_of(datagram: bytes) -> Attempt:
     """Whose task a datagram brings."""
-    fields = msgpack.unpackb(datagram)
+    fields = _unpack(datagram)
     return Attempt(fields[0], fields[1])
 
 
 def pack_report(head: tuple[Any, ...], data: bytes = b"") -> bytes:
     """One frame of the report pipe."""
-    packed: bytes = msgpack.packb(head)
+    packed: bytes = msgpack.packb(head, unicode_errors=_TEXT_ERRORS)
     return _LENGTHS.pack(len(packed), len(data)) + packed + data
 
 
@@ -101,8 +104,12 @@ class Reports:
             if middle + data_size > len(buffer):
                 break
             at = middle + data_size
-            yield msgpack.unpackb(buffer[start:middle], strict_map_key=False), buffer[middle:at]
+            yield _unpack(buffer[start:middle]), buffer[middle:at]
         del self._buffer[:at]
+
+
+def _unpack(data: bytes | memoryview) -> Any:
+    return msgpack.unpackb(data, strict_map_key=False, unicode_errors=_TEXT_ERRORS)
 
 
 def show(page: mmap, epoch: int, number: int, started: float) -> None:

@@ -12,8 +12,14 @@ from typing import Any
 from jobtree.errors import Cause, CommandFailed, Unpicklable, UsageError
 from jobtree.protocol import payload
 from jobtree.protocol.tracebacks import skip_ours
-from jobtree.resources import exception_name
+from jobtree.resources import LONGEST_WORD, exception_name
 
+from .texts import LARGEST_NAME, beginning_of
+
+#: The classes of an error that its row names: itself and its nearest bases.
+_MOST_TYPES = 50
+#: What an exit status may be said to be, in a record of the journal.
+_STATUSES = range(-(1 << 31), 1 << 31)
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
@@ -28,18 +34,26 @@ class Stage(Enum):
 def failure_of(error: BaseException, stage: Stage, import_error: str) -> tuple[str, dict[str, Any]]:
     """The cause of death, and its map; `import_error` says why the script could not be imported, if so."""
     cause = _cause(error, stage, import_error)
-    message = _last_line(error)
-    if cause is Cause.IMPORT:
-        message = _import_message(error, import_error)
+    message = _import_message(error, import_error) if cause is Cause.IMPORT else _last_line(error)
     return cause.value, {
-        "message": message,
+        "message": beginning_of(message),
         "host": platform.node(),
-        "exit": error.status if isinstance(error, CommandFailed) else None,
+        "exit": _status(error),
         "output": "",  # the supervisor has it
-        "type": _class_name(type(error)),
-        "types": [exception_name(kind) for kind in type(error).__mro__ if issubclass(kind, BaseException)],
-        "where": where(error),
+        "type": beginning_of(_class_name(type(error)), LARGEST_NAME),
+        "types": _types(error),
+        "where": beginning_of(where(error)),
     }
+
+
+def _status(error: BaseException) -> int | None:
+    return error.status if isinstance(error, CommandFailed) and error.status in _STATUSES else None
+
+
+def _types(error: BaseException) -> list[str]:
+    """The names that `retry_on` may have for the error: the longest of those are shorter than what is cut."""
+    names = [exception_name(kind) for kind in type(error).__mro__ if issubclass(kind, BaseException)]
+    return [beginning_of(name, 4 * LONGEST_WORD) for name in names[:_MOST_TYPES]]
 
 
 def where(error: BaseException) -> str:

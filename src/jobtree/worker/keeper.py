@@ -33,6 +33,7 @@ from .capture import SECRET_BYTES, Capture
 from .effects import Task
 from .events import Begun, CodeFound, CodeNeeded, Created, Ended, Event, RunnerDied, TakenBack
 from .scratch import Scratch, global_path
+from .texts import LARGEST_OUTPUT, end_of
 from .underway import Underway, death_of, explain_status
 
 PIPE_BYTES = 1 << 20
@@ -223,7 +224,7 @@ class Keeper:
             printed, tail = self.capture.finish(attempt, marked, at)
             events.extend(printed)
             if row[ROW_CAUSE]:
-                row[ROW_FAILURE]["output"] = tail
+                row[ROW_FAILURE]["output"] = end_of(tail, LARGEST_OUTPUT)
         events.append(Ended(self.runner, row, data))
 
     def pump(self, stream: int, at: float) -> list[Event]:

@@ -43,7 +43,7 @@ class Link:
 
     def send(self, message: Sequence[Any], descriptors: Sequence[int] = ()) -> None:
         """Send, or keep until `flush` if the socket is full; descriptors are closed when they are sent."""
-        packed = msgpack.packb(message)
+        packed = msgpack.packb(message, unicode_errors="surrogateescape")
         self._out.append((_LENGTH.pack(len(packed)) + packed, descriptors))
         self.flush()
 
@@ -96,7 +96,7 @@ class Link:
             end = _LENGTH.size + size
             if len(self._in) < end:
                 return
-            message = msgpack.unpackb(bytes(self._in[_LENGTH.size : end]))
+            message = msgpack.unpackb(bytes(self._in[_LENGTH.size : end]), unicode_errors="surrogateescape")
             del self._in[:end]
             yield message
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..ids import Attempt
-from ..protocol.messages import DATA_LIMIT, ROW_FAILURE, ROW_MESSAGES, Type
+from ..protocol.codec import packed_size
+from ..protocol.messages import DATA_LIMIT, ROW_EMBEDS, ROW_FAILURE, ROW_MESSAGES, Type
 from .events import Printed
 from .held import Held, Holdings, PieceKept
 
@@ -20,8 +21,8 @@ LOG_WINDOW = 4 << 20
 LOG_KEPT = 4 << 20
 #: Pieces or ends in one message, at most.
 GATHER_LIMIT = 500
-#: What a row may have beside its payload: little, or, with messages or a failure, about this (bytes).
-PLAIN_ROW, LONG_ROW = 200, 128 * 1024
+#: What a row without promises, messages and a failure has beside its payload, at most (bytes).
+PLAIN_ROW = 200
 
 Transmitter = Callable[[Type, list[Any], bytes], int]
 
@@ -99,11 +100,12 @@ class Outbox:
         self._flush_log()
         self._flush_codes()
         self._flush_pieces()
+        held_back = self._with_output_waiting()
         self._flush_ended()
         if self._returned or (leaving and not self._drain_told):
             self._drain_told = leaving
             self._transmit(Type.RETURNED, [self._returned, leaving], b"")
-        self._started, self._pieces, self._ended, self._returned = [], [], [], []
+        self._started, self._pieces, self._ended, self._returned = [], [], held_back, []
 
     def acknowledged(self, number: int) -> list[Held]:
         """Messages up to ``number`` are on the master's disk; returns the throttled attempts that have room again."""
@@ -112,6 +114,15 @@ class Outbox:
         while self._codes_sent and self._codes_sent[0][0] <= number:
             self._codes.pop(self._codes_sent.popleft()[1], None)
         return self._holdings.acknowledged(number)
+
+    def _with_output_waiting(self) -> list[Held]:
+        """Hold back the ends of attempts whose output has not all gone: what comes behind an end, the master drops."""
+        if not self._log:
+            return []
+        waiting = {(chunk[0], chunk[1]) for chunk, _ in self._log}
+        held_back = [held for held in self._ended if held.attempt in waiting]
+        self._ended = [held for held in self._ended if held.attempt not in waiting]
+        return held_back
 
     def _is_running(self, attempt: Attempt) -> bool:
         held = self._holdings.get(attempt)
@@ -143,11 +154,12 @@ class Outbox:
         batch: list[tuple[Held, PieceKept]] = []
         size = 0
         for held, piece in self._pieces:
-            batch.append((held, piece))
-            size += piece.bytes
-            if size >= DATA_LIMIT or len(batch) >= GATHER_LIMIT:
+            more = len(piece.data) + packed_size(piece.piece)
+            if batch and (size + more > DATA_LIMIT or len(batch) >= GATHER_LIMIT):
                 self._send_pieces(batch)
                 batch, size = [], 0
+            batch.append((held, piece))
+            size += more
         if batch:
             self._send_pieces(batch)
 
@@ -160,13 +172,13 @@ class Outbox:
         batch: list[Held] = []
         size = 0
         for held in self._ended:
-            row = held.row
-            assert row is not None, f"{held.attempt} has no end to be told"
-            batch.append(held)
-            size += len(held.data) + (LONG_ROW if row[ROW_MESSAGES] or row[ROW_FAILURE] else PLAIN_ROW)
-            if size >= DATA_LIMIT or len(batch) >= GATHER_LIMIT:
+            assert held.row is not None, f"{held.attempt} has no end to be told"
+            more = len(held.data) + _size_of_row(held.row)
+            if batch and (size + more > DATA_LIMIT or len(batch) >= GATHER_LIMIT):
                 self._send_ended(batch)
                 batch, size = [], 0
+            batch.append(held)
+            size += more
         if batch:
             self._send_ended(batch)
 
@@ -174,3 +186,8 @@ class Outbox:
         body = [[held.row for held in batch], [len(held.data) for held in batch]]
         number = self._transmit(Type.DONE, body, b"".join([held.data for held in batch]))
         self._holdings.sent(number, batch, [])
+
+
+def _size_of_row(row: list[Any]) -> int:
+    """The master puts what one message brings into one frame of the journal, so it counts; most rows need no look."""
+    return packed_size(row) if row[ROW_EMBEDS] or row[ROW_MESSAGES] or row[ROW_FAILURE] else PLAIN_ROW

@@ -87,7 +87,7 @@ class Processes:
         """Grant one effect."""
         match effect:
             case Give(runner, tasks):
-                self._give(self._keepers[runner], tasks)
+                self._give(runner, tasks)
             case TakeBack(runner):
                 if runner in self._keepers:
                     self._news.append(self._keepers[runner].take_back())
@@ -181,7 +181,11 @@ class Processes:
         elif not keeper.silent:
             self._watch(keeper.report, 2, partial(self._hear, keeper))
 
-    def _give(self, keeper: Keeper, tasks: list[Any]) -> None:
+    def _give(self, runner: int, tasks: list[Any]) -> None:
+        keeper = self._keepers.get(runner)
+        if keeper is None:  # it could not be launched, or has died: who gave these has not heard of it yet
+            self._news.append(RunnerDied(runner, "there is no such runner", unbegun=[task.attempt for task in tasks]))
+            return
         for task in tasks:
             keeper.give(task)
         if self._next_look is None:

@@ -39,6 +39,7 @@ from .effects import Task
 from .failure import Stage, failure_of
 from .settings import Settings
 from .surroundings import Attendance, Voice, refuse_scattered
+from .texts import clean
 from .traces import HIGH_DESCRIPTOR, LASTING_SECONDS, Traces
 
 _KIB = 1024
@@ -182,7 +183,7 @@ class _Runner:
     def _failed(self, error: BaseException, stage: Stage, around: Attendance) -> _Outcome:
         """The user sees the traceback among the output; the row has it pickled."""
         cause, failure = failure_of(error, stage, self._import_error)
-        self._traces.complain(text_of(error))
+        self._traces.complain(clean(text_of(error)))
         try:
             result, data = self._stow(around.task.attempt, payload.dump_exception(error))
         except StorageFailed:

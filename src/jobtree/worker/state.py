@@ -28,6 +28,8 @@ SILENT_AFTER = 60.0
 #: Seconds that a HELLO may go unanswered.
 ANSWER_WITHIN = 5.0
 REDIAL_FIRST, REDIAL_MOST, REDIAL_LATER = 0.1, 2.0, 30.0
+#: What is announced as begun has begun a moment ago; more than this (seconds) is a clock that was set.
+CLOCK_SLACK = 5.0
 #: How long a worker that holds nothing, or has never reached any master, goes on looking for one.
 PATIENCE_IDLE, PATIENCE_NEVER = 120.0, 60.0
 
@@ -127,7 +129,7 @@ class WorkerState:
             case e.Received():
                 self._received(event.message, now)
             case e.Begun():
-                self._begun(event)
+                self._begun(event, now)
             case e.Printed():
                 self._printed(event)
             case e.CodeFound():
@@ -377,7 +379,7 @@ class WorkerState:
 
     # -- what runners report --------------------------------------------------------------------------------------
 
-    def _begun(self, event: e.Begun) -> None:
+    def _begun(self, event: e.Begun, now: float) -> None:
         held = self.holdings.get(event.attempt)
         if held is None or held.row is not None:
             return
@@ -386,7 +388,9 @@ class WorkerState:
         self._outbox.started(event.attempt, event.at)
         limit = held.task.form[4] if held.task is not None else None
         if limit is not None:
-            self._limits[event.attempt] = (event.at + limit, event.runner)
+            # The runner's clock is the system's, which may have been set since: then it counts from now.
+            since = event.at if abs(now - event.at) < CLOCK_SLACK else now
+            self._limits[event.attempt] = (since + limit, event.runner)
 
     def _created(self, event: e.Created) -> None:
         piece = event.piece

@@ -13,11 +13,13 @@ from jobtree._recording import Creation, ranges
 from jobtree.errors import StorageFailed, UsageError
 from jobtree.ids import FOLLOW_ON
 from jobtree.protocol import blobs
+from jobtree.protocol.codec import packed_size
 from jobtree.protocol.messages import INLINE_LIMIT
 
 from . import channel, scratch
 from .effects import Task
 from .settings import Settings
+from .texts import end_of, level_of
 from .underway import Messages
 
 #: A piece of created targets is sent when it has so many bytes, or targets, or is so old when one more comes.
@@ -125,7 +127,7 @@ class Attendance:
         if self._messages is None:
             self._messages = Messages()
         at = time.time()
-        text = text[-channel.LARGEST_MESSAGE :]
+        text, level = end_of(text, channel.LARGEST_MESSAGE), level_of(level)
         self._messages.add(at, level, text)
         self._voice.say((channel.LOGGED, *self.task.attempt, at, level, text))
 
@@ -174,7 +176,7 @@ class Attendance:
         if creation.n == FOLLOW_ON:
             self.flush()
         extra = _extra(creation, blob)
-        if self._piece is not None and self._piece.size + _size_of(extra) > PIECE_BYTES:
+        if self._piece is not None and self._piece.size + self._piece.cost(creation, data, extra) > PIECE_BYTES:
             self.flush()
         if self._piece is None:
             self._piece = _Piece(creation.n)
@@ -223,13 +225,17 @@ class _Piece:
         self._runs: list[int] = []
         self._extras: dict[int, list[Any]] = {}
 
+    def cost(self, creation: Creation, data: bytes, extra: list[Any] | None) -> int:
+        """Bytes by which this target makes it larger: its form counts where it is the first that has it."""
+        form = 0 if id(creation.form) in self._forms else packed_size(creation.form.to_wire())
+        return len(data) + _size_of(extra) + form
+
     def add(self, creation: Creation, data: bytes, extra: list[Any] | None) -> None:
+        self.size += self.cost(creation, data, extra)
         if extra is not None:
             self._extras[len(self.payloads)] = extra
-            self.size += _size_of(extra)
         self.codes.update(creation.codes)
         self.payloads.append(data)
-        self.size += len(data)
         index = self._forms.get(id(creation.form))
         if index is None:
             index = self._forms[id(creation.form)] = len(self._wire_forms)

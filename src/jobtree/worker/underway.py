@@ -13,11 +13,12 @@ from jobtree.ids import FOLLOW_ON, Attempt
 from jobtree.protocol.messages import FLAG_FOLLOW_ON
 
 from .events import Printed
+from .texts import LARGEST_OUTPUT, beginning_of, end_of, size_of
 
-#: What a row keeps of `Target.log`: the last ones.
+#: What a row keeps of `Target.log`: the last ones (bytes).
 MESSAGES_BYTES = 64 * 1024
 #: What a message costs beside its text.
-_MESSAGE_BYTES = 16
+_MESSAGE_BYTES = 20
 
 
 @dataclass(slots=True)
@@ -68,13 +69,17 @@ class Messages:
     def add(self, at: float, level: str, text: str) -> None:
         """Keep a message, and no more than fit."""
         self._kept.append([at, level, text])
-        self._size += len(text) + _MESSAGE_BYTES
+        self._size += _size_of_message(level, text)
         while self._size > MESSAGES_BYTES:
-            self._size -= len(self._kept.popleft()[2]) + _MESSAGE_BYTES
+            self._size -= _size_of_message(*self._kept.popleft()[1:])
 
     def kept(self) -> list[list[Any]] | None:
         """The messages for the row; None for none."""
         return list(self._kept) or None
+
+
+def _size_of_message(level: str, text: str) -> int:
+    return size_of(level) + size_of(text) + _MESSAGE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +98,10 @@ def death_of(status: int, host: str, output: str, ordered: tuple[str, str] | Non
     if ordered is not None:
         cause, message = ordered
     failure: dict[str, Any] = {
-        "message": message,
+        "message": beginning_of(message),
         "host": host,
         "exit": exit_of(status),
-        "output": output,
+        "output": end_of(output, LARGEST_OUTPUT),
         "type": "",
         "where": "",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from random import Random
 from typing import Any
@@ -237,3 +238,10 @@ def test_search_finds_only_a_frame_that_proves_an_earlier_one() -> None:
     assert frames.search(noise + proof, SEED + 1, 8) is None
     (unproving,) = frames.encode([(heads, b"")], 0, sequence=9, durable=8, previous=0, seed=SEED)
     assert frames.search(unproving.frame, SEED, 8) is None
+
+
+def test_bytes_that_are_no_text_pass_through_texts_unchanged() -> None:
+    """A variable, an argument or a path may be any bytes; Python has them as lone surrogates."""
+    strange = os.fsdecode(b"a\xff\xfe")
+    batch: list[Record] = [([1, 0, strange, {strange: [strange]}], b"")]
+    assert decoded(encoded(batch)) == batch

@@ -108,6 +108,16 @@ class Directory:
         epochs = (segments.epoch_of(name) for name in self.files.names(self.path))
         return max((epoch for epoch in epochs if epoch is not None), default=0)
 
+    def refuse_lost_segments(self) -> None:
+        """Raise JournalDamaged where several masters have been, and not one segment is left of what they wrote."""
+        if self.highest_epoch() > 1 and not any(
+            segments.SegmentName.parse(name) for name in self.files.names(self.path)
+        ):
+            raise JournalDamaged(
+                f"{self.path} has no segment left, though {self.highest_epoch()} masters have written here; "
+                "bring the files back from a copy, or use another tree"
+            )
+
     def claim_epoch(self, who: Holder) -> Claim:
         """Claim the next epoch; of all who try, on any host, each gets another one. Durable on return."""
         while True:

@@ -32,6 +32,7 @@ HEADER_BYTES = 32
 MAX_PAYLOAD_BYTES = 1 << 20
 MAX_RECORDS = 4096
 MAX_NUMBER = (1 << 63) - 1
+TEXT_ERRORS = "surrogateescape"  # paths and arguments may hold bytes that are no UTF-8, and keep them
 
 _SIGNED = struct.Struct("<HBBIQQI")  # all of the header that the CRC covers
 _HEADER = struct.Struct("<HBBIQQII")
@@ -234,7 +235,7 @@ def _payloads(records: Sequence[Record], first_record: int) -> Iterator[tuple[in
                 heads = [head for head, _ in part]
                 if not all(sum(head[1] or ()) == len(data) for head, data in part):
                     raise ValueError("a record's data is not as long as its head says")
-                head = msgpack.packb([first_record, heads])
+                head = msgpack.packb([first_record, heads], unicode_errors=TEXT_ERRORS)
                 if len(head) + len(data) <= MAX_PAYLOAD_BYTES:
                     yield len(part), head, data
                     first_record += len(part)
@@ -265,6 +266,7 @@ def _unpacker(size: int) -> msgpack.Unpacker:
     """One whose limits are the bytes that it is given: a forged length cannot make it take memory."""
     return msgpack.Unpacker(
         strict_map_key=False,
+        unicode_errors=TEXT_ERRORS,
         max_buffer_size=max(size, 1),
         max_str_len=size,
         max_bin_len=size,

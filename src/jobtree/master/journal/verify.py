@@ -10,7 +10,7 @@ from jobtree.master.journal.directory import Directory
 from jobtree.master.journal.files import Files
 from jobtree.master.journal.frames import Head
 from jobtree.master.journal.reader import Counts, Reader
-from jobtree.master.journal.segments import DamageFound, SegmentName
+from jobtree.master.journal.segments import SegmentName
 
 
 class Report(NamedTuple):
@@ -59,7 +59,8 @@ def verify(files: Files, directory: Directory) -> Report:
     try:
         for _ in reader:
             pass
-    except DamageFound as found:
+        directory.refuse_lost_segments()
+    except JournalDamaged as found:
         damage = found
     tail = reader.tail
     names = map(SegmentName.parse, files.names(directory.path))
