@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobtree import _opening
-from jobtree.errors import TreeLocked, UsageError
+from jobtree.errors import JournalDamaged, TreeLocked, UsageError
 from jobtree.options import Options
 from jobtree.protocol import keys
 
@@ -113,3 +115,15 @@ def test_all_workers_together_never_have_more_than_was_allowed(monkeypatch: pyte
 def test_a_worker_larger_than_all_that_is_allowed_is_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         _opening.worker_size(Options(**options))
+
+
+def test_a_journal_whose_segments_are_all_gone_is_no_new_one(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import jobtree\nif __name__ == '__main__':\n    jobtree.run(jobtree.call(len, 'abc'), tree='T', progress='none')\n"
+    )
+    subprocess.run([sys.executable, script], cwd=tmp_path, check=True)
+    for segment in (tmp_path / "T" / "journal").glob("seg-*"):
+        segment.unlink()
+    with pytest.raises(JournalDamaged, match="no segment left"):
+        _opening.open_tree(tmp_path / "T", create=True)

@@ -22,7 +22,7 @@ from .master import records as r
 from .master.core import Settings
 from .master.fence import Fence
 from .master.fleet import Fleet
-from .master.journal.directory import Directory, Lock
+from .master.journal.directory import CONNECTION_NAME, Directory, Lock
 from .master.journal.files import Files
 from .master.journal.holder import Holder
 from .master.journal.payloads import Payloads
@@ -214,7 +214,7 @@ def _settings(opened: Opened, options: Options, around: Surroundings, size: Work
 def _server(opened: Opened, options: Options) -> Server:
     """Listen, on the former port if it is free, and tell workers where."""
     public, secret = keys.load_or_make_server_key(opened.path / "server.key")
-    file = opened.path / "connection"
+    file = opened.path / CONNECTION_NAME
     former = keys.read_connection(file) if file.exists() else None
     if former is not None:
         worker_public, worker_secret = former.worker_public, former.worker_secret

@@ -87,7 +87,9 @@ class Core:
     def tell_of_code(self) -> None:
         """Say once that some code will not be read anew."""
         if not self.tree.codes:
-            self.tell("INFO", "lambdas, closures and code without a file are kept in the journal: a restart runs them as they were")
+            self.tell(
+                "INFO", "lambdas, closures and code without a file are kept in the journal: a restart runs them as they were"
+            )
 
     def absorb(self) -> None:
         """Queue what the records so far have made ready."""

@@ -71,7 +71,7 @@ class Dispatch:
         self.core.scheduler.reserve(assignment.worker, what.form, -1)
         text = (
             f"the promises that it takes have {len(values):,} values of {size / 2**20:.0f} MiB, and the most is "
-            f"{MOST_VALUES:,} of {MOST_INLINE >> 20} MiB; let the targets write them into files in global_temp_dir, and pass paths"
+            f"{MOST_VALUES:,} of {MOST_INLINE >> 20} MiB; let the targets write files in global_temp_dir, and pass paths"
         )
         self.core.emit(r.TargetsRefused(self.core.now, [what.id], "no-fit", text))
         self.core.absorb()

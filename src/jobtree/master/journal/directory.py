@@ -21,6 +21,10 @@ _LARGEST = 1 << 16  # no file read here is longer
 T = TypeVar("T")
 
 
+#: What a master tells its workers, in the tree: written when it has begun its first segment.
+CONNECTION_NAME = "connection"
+
+
 class Claim(NamedTuple):
     """The epoch that is ours now, and who had the one before it (None: nobody, or it is not known)."""
 
@@ -109,12 +113,12 @@ class Directory:
         return max((epoch for epoch in epochs if epoch is not None), default=0)
 
     def refuse_lost_segments(self) -> None:
-        """Raise JournalDamaged where several masters have been, and not one segment is left of what they wrote."""
-        if self.highest_epoch() > 1 and not any(
-            segments.SegmentName.parse(name) for name in self.files.names(self.path)
-        ):
+        """Raise JournalDamaged where a master was at work, which wrote a segment before anything else, and no segment is left."""
+        if CONNECTION_NAME not in self.files.names(self.tree):
+            return
+        if not any(segments.SegmentName.parse(name) for name in self.files.names(self.path)):
             raise JournalDamaged(
-                f"{self.path} has no segment left, though {self.highest_epoch()} masters have written here; "
+                f"{self.path} has no segment left, though a master has been at work here; "
                 "bring the files back from a copy, or use another tree"
             )
 
