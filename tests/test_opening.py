@@ -11,6 +11,7 @@ import pytest
 
 from jobtree import _opening
 from jobtree.errors import JournalDamaged, TreeLocked, UsageError
+from jobtree.master.journal.writer import Journal
 from jobtree.options import Options
 from jobtree.protocol import keys
 
@@ -46,6 +47,7 @@ def test_a_restarted_master_keeps_its_keys_and_its_port(tmp_path: Path) -> None:
     for _ in range(2):
         opened = _opening.open_tree(tmp_path / "T", create=True)
         _opening.claim(opened)
+        Journal.open(opened.directory.files, opened.directory, opened.epoch, opened.reader.tail, opened.payloads).close()
         server = _opening._server(opened, Options())
         seen.append(keys.read_connection(tmp_path / "T" / "connection"))
         server.close()
