@@ -45,7 +45,7 @@ if __name__ == "__main__":
         status=1,
     )
     for words in (
-        "in helper", 'return values["missing"]', "KeyError: 'missing'", "RuntimeError: wrapped 0", "my last words",
+        "in helper", 'return values["missing"]', "KeyError: 'missing'", "RuntimeError: wrapped ", "my last words",
         platform.node(), "3 bad failed:", "jobtree.errors.TargetsFailed", f"jobtree restart {project.tree}",
     ):  # fmt: skip
         assert words in ended.err
