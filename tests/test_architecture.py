@@ -18,7 +18,7 @@ PURE = (
     "errors", "ids", "resources", "protocol.codec", "protocol.messages", "protocol.session", "launchers.base",
     "master.audit", "master.contacts", "master.core", "master.dispatch", "master.effects", "master.events", "master.ledger",
     "master.nodes", "master.promises", "master.records", "master.roster", "master.runs",
-    "master.scaling", "master.scheduler", "master.state", "master.tree",
+    "master.scaling", "master.scheduler", "master.snapshot", "master.state", "master.tree",
     "master.upward", "master.work", "master.journal.frames", "master.journal.segments", "worker.effects",
     "worker.events", "worker.held", "worker.letters", "worker.outbox", "worker.slots", "worker.state",
 )  # fmt: skip

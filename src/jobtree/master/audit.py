@@ -114,7 +114,6 @@ def dump(tree: Tree, ledger: Ledger) -> list[str]:
         values = {name: getattr(run, name) for name in run.__slots__ if name not in ("parent", "form")}
         lines.append(f"run of {run.parent} {run.form.name} {run.form.requests} {values}")
     lines += [_node(node) for _, node in sorted(tree.nodes.items())]
-    lines += [f"over {sorted(tree.over)}"]
     lines += [f"runs as {attempt} {node}" for attempt, node in sorted(tree.current.items())]
     lines += [f"block {block}" for _, block in sorted(ledger.blocks.items())]
     lines += [f"worker {joined}" for _, joined in sorted(ledger.joined.items())]

@@ -149,8 +149,8 @@ class Node:
 
     __slots__ = (
         "attempt", "begun", "blob", "chain", "created", "creator", "depth", "follow", "form", "founder_n", "id", "littered",
-        "losses", "mean", "n", "not_before", "open", "parent", "phase", "pieces", "promises", "ready_at", "slot", "source",
-        "stuck", "stuck_flag", "takes", "temp", "tolerant", "tries", "vain", "waits", "worker",
+        "losses", "mean", "n", "not_before", "open", "over", "parent", "phase", "pieces", "promises", "ready_at", "slot",
+        "source", "stuck", "stuck_flag", "takes", "temp", "tolerant", "tries", "vain", "waits", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -187,6 +187,7 @@ class Node:
         self.slot: Slot | None = None
         self.takes: list[tuple[tuple[int, int, int], Slot]] | None = None
         self.blob: list[Any] | None = None  # [size, sha256] when the payload lies in TREE/blobs
+        self.over: list[tuple[int, int]] | None = None  # attempts never to be adopted: failed, or lost with what they had created
         self.ready_at = 0.0
         self.not_before = 0.0
 

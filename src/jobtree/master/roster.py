@@ -149,11 +149,11 @@ def _may_adopt(tree: Tree, epoch: int, number: int, target: int) -> bool:
 
     It may if its target is ready: not if that very attempt has failed already and its target waits to be tried again.
     """
-    if (epoch, number) in tree.over:
-        return False
     node = tree.nodes.get(target)
     if node is None:
         return tree.runs.find(target) is not None
+    if node.over is not None and (epoch, number) in node.over:
+        return False
     return node.phase is Phase.READY and node.attempt != (epoch, number) and tree.alive(node)
 
 

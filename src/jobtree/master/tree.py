@@ -49,7 +49,6 @@ class Tree(Upward):
         self.next_number = 1  # of attempts in this epoch
         self.records = 0  # applied so far; the number of the next one
         self.current: dict[tuple[int, int], Node] = {}  # by attempt: what is running
-        self.over: set[tuple[int, int]] = set()  # attempts never to be adopted: failed, or lost with what they had created
         self.failed: dict[int, dict[str, Any]] = {}  # by id: why
         self.tallies: dict[str, list[int]] = {}  # by name: how many targets stand in each phase
         self.codes: dict[str, Source] = {}  # code pickled by value, by SHA-256
@@ -127,7 +126,7 @@ class Tree(Upward):
         count = len(record.lengths)
         assert record.first == self.next_id, "ids are given without a gap"
         self.next_id += count
-        forms = [self._form(form) for form in record.forms]
+        forms = [self.form(form) for form in record.forms]
         mean = sum(record.lengths) // count
         piece = Piece(self.records, record.first, record.first_n, count, forms, record.runs, record.extras, mean)
         if (record.epoch, record.number) == NOBODY:
@@ -154,7 +153,8 @@ class Tree(Upward):
         self.nodes[root.id] = root
         self.fresh.append(root)
 
-    def _form(self, wire: list[Any]) -> Form:
+    def form(self, wire: list[Any]) -> Form:
+        """The one form of targets that are described so."""
         key = repr(wire)
         form = self._forms.get(key)
         if form is None:
@@ -218,7 +218,7 @@ class Tree(Upward):
     def _attempts_lost(self, record: r.AttemptsLost) -> None:
         for epoch, number, counts in record.attempts:
             if self.current[epoch, number].created:
-                self.over.add((epoch, number))  # the blobs of its creations go, and its worker may have forgotten the rest
+                self._never_again(epoch, number)  # the blobs of its creations go, and its worker may have forgotten the rest
             node = self._end_attempt(epoch, number)
             node.losses += counts
             node.begun += counts
@@ -262,7 +262,7 @@ class Tree(Upward):
 
     def _attempts_failed(self, record: r.AttemptsFailed) -> None:
         for row, verdict in zip(record.rows, record.verdicts, strict=True):
-            self.over.add((row[ROW_EPOCH], row[ROW_NUMBER]))
+            self._never_again(row[ROW_EPOCH], row[ROW_NUMBER])
             node = self._end_attempt(row[ROW_EPOCH], row[ROW_NUMBER])
             node.begun += 1
             node.tries += row[ROW_EPOCH] == self.epoch  # an adopted one ran the code as it was before the restart
@@ -288,6 +288,13 @@ class Tree(Upward):
         node.pieces = None
         node.created = 0
         return node
+
+    def _never_again(self, epoch: int, number: int) -> None:
+        """Nobody may adopt this attempt; that is forgotten with its target, of which nothing can be adopted then."""
+        node = self.current[epoch, number]
+        if node.over is None:
+            node.over = []
+        node.over.append((epoch, number))
 
     def _again(self, node: Node, at: float) -> None:
         if node.phase is Phase.RUNNING:

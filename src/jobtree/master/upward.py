@@ -28,7 +28,7 @@ class Upward:
         self.fresh: list[Run | Node] = []  # ready from now on
         self.ended_chains: list[int] = []  # chains whose global temp dirs are to go
         self.unneeded: list[Blob] = []  # blobs that nobody will read any more
-        self._whys: dict[int, dict[str, Any]] = {}  # by id: what failed first below it, and can't go on
+        self.whys: dict[int, dict[str, Any]] = {}  # by id: what failed first below it, and can't go on
 
     def tolerates(self, node: Node) -> bool:
         """Whether the chain of ``node`` ends all the same when it is stuck."""
@@ -58,11 +58,11 @@ class Upward:
                 parent = node.parent
                 node.stuck_flag = True
                 parent.stuck += 1
-                self._whys.setdefault(parent.id, why)
+                self.whys.setdefault(parent.id, why)
                 todo += [(taker, why) for taker in self._block_takers(parent, node.founder_n)]
             if parent is None or parent.phase is not Phase.WAITING or parent.open != parent.stuck:
                 continue
-            todo.append((parent, None) if not parent.open else (parent, why or self._whys.get(parent.id, _FAILED_BELOW)))
+            todo.append((parent, None) if not parent.open else (parent, why or self.whys.get(parent.id, _FAILED_BELOW)))
 
     def _finish(self, node: Node, at: float) -> Node | None:
         """``node`` is done; its follow-on, if it has one, takes its place."""
@@ -133,7 +133,7 @@ class Upward:
         if node.phase is Phase.WAITING:
             self._move(node, Phase.DONE)  # its own work is done; what failed lies below it
         self.nodes.pop(node.id, None)
-        self._whys.pop(node.id, None)
+        self.whys.pop(node.id, None)
 
     def _block_takers(self, parent: Node, founder_n: int) -> list[Node]:
         watch = parent.promises.get(founder_n) if parent.promises else None
@@ -158,7 +158,7 @@ class Upward:
             node.stuck_flag = False
             parent.stuck -= 1
             if not parent.stuck:
-                self._whys.pop(parent.id, None)
+                self.whys.pop(parent.id, None)
             todo.append(parent)
             watch = parent.promises.get(node.founder_n) if parent.promises else None
             for taker in watch.takers if watch is not None else ():
