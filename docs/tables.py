@@ -19,7 +19,7 @@ SOURCE = DOCS.parent / "src" / "jobtree"
 
 #: The rooms, in the order of the floors: title, folder, and which files of it.
 ROOMS = (
-    ("The ground", "", ("errors.py", "ids.py", "resources.py")),
+    ("The ground", "", ("errors.py", "files.py", "ids.py", "resources.py")),
     ("What users see", "", ()),
     ("protocol: what goes over the wire", "protocol", ()),
     ("launchers: how workers get onto nodes", "launchers", ()),

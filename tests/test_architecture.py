@@ -46,7 +46,7 @@ THREADS = {
     "_recording",
 }
 #: Each floor may know the floors named, and itself.
-GROUND = ("errors", "ids", "resources")
+GROUND = ("errors", "files", "ids", "resources")
 FLOORS = {
     "protocol": GROUND,
     "launchers": GROUND,

@@ -97,9 +97,9 @@ class Master:
             self._perform(state.begin(opening, self.clock()))
             before = shown = self.clock()
             while state.outcome is None or journal.pending:
-                if journal.paused is not None and (given_up := self._give_up()) is not None:
-                    return given_up
                 events = [*self.server.poll(self._patience()), *self.fleet.news(), *self._signalled()]
+                if journal.paused is not None and (given_up := self._give_up(events)) is not None:
+                    return given_up
                 now = self.clock()
                 if now - before > STALL:
                     self.fence.check()
@@ -184,14 +184,21 @@ class Master:
             self.display.say("WARNING", "the journal can be written again, the run goes on")
         return [e.Paused(self._paused)]
 
-    def _give_up(self) -> Outcome | None:
+    def _give_up(self, events: list[e.Event]) -> Outcome | None:
         """A master that can't write its journal can still be ended: nothing that was decided since will have happened."""
-        for event in self._signals:
-            if isinstance(event, e.Signalled) and (event.status != 130 or event.level > 1):
-                if event.status == 130:
-                    blocks = self.state.core.ledger.blocks.values()
-                    self.fleet.post(CancelBlocks([ident for block in blocks for ident in sorted(block.alive)], force=True))
-                return Outcome("stopped", event.status, f"ended while the journal could not be written: {self.journal.paused}")
+        signals = [event for event in events if isinstance(event, e.Signalled)]
+        statuses = [event.status for event in signals if event.status != 130 or event.level > 1]
+        decided = self.state.outcome  # by a signal that came before there was no room
+        if decided is not None and decided.status > 128:
+            statuses.append(decided.status)
+        if self.interrupts > 1:
+            blocks = self.state.core.ledger.blocks.values()
+            self.fleet.post(CancelBlocks([ident for block in blocks for ident in sorted(block.alive)], force=True))
+            statuses.append(130)
+        if statuses:
+            return Outcome("stopped", statuses[0], f"ended while the journal could not be written: {self.journal.paused}")
+        if signals:
+            self.display.say("WARNING", "interrupted, and paused: what runs is finished when there is room; ^C again ends it now")
         return None
 
     def _signalled(self) -> list[e.Event]:

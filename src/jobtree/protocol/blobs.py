@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from jobtree.errors import StorageFailed
+from jobtree.files import Files, write_all
 
 #: `n` of the result of the attempt itself.
 RESULT: Literal["r"] = "r"
@@ -37,19 +38,20 @@ def code_path(tree: Path, sha: str) -> Path:
     return tree / "blobs" / "code" / sha
 
 
-def write_blob(path: Path, data: bytes) -> BlobName:
+def write_blob(path: Path, data: bytes, files: Files | None = None) -> BlobName:
     """Write `data` durably, readable for this user only; an older one is replaced. Raises StorageFailed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    files = files or Files()
+    temporary = f"{path.parent}/.{path.name}.{os.getpid()}.tmp"
     try:
-        _make_directory(path.parent)
+        _make_directory(files, str(path.parent))
         try:
-            temporary.unlink(missing_ok=True)  # of a process that had our pid and was killed
-            _write_and_sync(temporary, data)
-            temporary.rename(path)
+            _remove(files, temporary)  # of a process that had our pid and was killed
+            _write_and_sync(files, temporary, data)
+            files.rename(temporary, str(path))
         except OSError:
-            temporary.unlink(missing_ok=True)
+            _remove(files, temporary)
             raise
-        _sync_directory(path.parent)
+        files.sync_directory(str(path.parent))
     except OSError as error:
         raise StorageFailed(f"cannot write {len(data):,} bytes to {path}: {error.strerror}") from error
     return BlobName(len(data), sha256(data).hexdigest())
@@ -93,29 +95,31 @@ def remove_blob(path: Path) -> None:
         raise StorageFailed(f"cannot remove {path}: {error.strerror}") from error
 
 
-def _make_directory(directory: Path) -> None:
+def _make_directory(files: Files, directory: str) -> None:
     """Make it and its parents, each durably in the one above."""
     missing = []
-    while not directory.is_dir():
+    while not os.path.isdir(directory):
         missing.append(directory)
-        directory = directory.parent
+        directory = os.path.dirname(directory)
     for directory in reversed(missing):
-        directory.mkdir(mode=0o700, exist_ok=True)
-        _sync_directory(directory.parent)
+        try:
+            files.make_directory(directory)
+        except FileExistsError:
+            pass  # another attempt was faster
+        files.sync_directory(os.path.dirname(directory))
 
 
-def _write_and_sync(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb", buffering=0) as file:
-        view = memoryview(data)
-        while view:
-            view = view[file.write(view) :]
-        os.fsync(file.fileno())
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def _write_and_sync(files: Files, path: str, data: bytes) -> None:
+    descriptor = files.create(path)
     try:
-        os.fsync(descriptor)
+        write_all(files, descriptor, data, 0)
+        files.sync(descriptor)
     finally:
-        os.close(descriptor)
+        files.close(descriptor)
+
+
+def _remove(files: Files, path: str) -> None:
+    try:
+        files.unlink(path)
+    except FileNotFoundError:
+        pass  # nobody has left it

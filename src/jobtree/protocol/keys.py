@@ -16,7 +16,8 @@ from typing import Any
 import zmq
 from zmq.utils import z85
 
-from ..errors import UsageError
+from ..errors import StorageFailed, UsageError
+from ..files import Files, write_all
 from .messages import MESSAGE_LIMIT
 
 DOMAIN = b"jobtree"
@@ -37,19 +38,22 @@ class Connection:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file whole that nobody else may read, at once visible as a whole, following no link."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    """Write a file whole that nobody else may read, at once visible as a whole, following no link. Raises StorageFailed."""
+    files = Files()
+    temporary = f"{path}.{os.getpid()}.tmp"
     try:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(handle, view) :]
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    temporary.rename(path)
+        with contextlib.suppress(FileNotFoundError):
+            files.unlink(temporary)
+        handle = files.create(temporary)
+        try:
+            write_all(files, handle, content, 0)
+            files.sync(handle)
+        finally:
+            files.close(handle)
+        files.rename(temporary, str(path))
+        files.sync_directory(str(path.parent))
+    except OSError as error:
+        raise StorageFailed(f"{path} cannot be written: {error.strerror}; when the disk is well, start again") from error
 
 
 def read_private(path: Path) -> bytes:

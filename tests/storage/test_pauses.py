@@ -1,0 +1,89 @@
+"""A master that cannot write its journal waits for room; it says so, it can be ended, and it loses nothing."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.support.scripts import Project, Running, counted, poll
+
+SCRIPT = """
+import os, sys, time, jobtree
+
+@jobtree.target
+def leaf(i):
+    with open("ledger", "a") as file:
+        file.write(f"{i}\\n")
+
+@jobtree.target
+def root(target):
+    target.add_child(leaf(-1))
+    open("begun", "w").close()
+    while not os.path.exists("go"):
+        time.sleep(0.02)
+    for i in range(200):
+        target.add_child(leaf(i))
+
+if __name__ == "__main__":
+    import broken_disk
+    broken_disk.arm()
+    jobtree.run(root(), tree="T", workers=1, worker_patience=2, adopt_grace=1, progress="plain")
+"""
+FULL = "write,create,rename ENOSPC 0 -1 journal"
+
+
+def paused(project: Project, *, before: str = "begun") -> Running:
+    """A run whose disk has become full while its root was at work."""
+    run = project.start(project.write("script.py", SCRIPT), PYTHONUNBUFFERED="1")
+    poll((project.directory / before).exists)
+    project.write("break", FULL)
+    project.write("go", "")
+    poll(lambda: broken(project) > 2)  # it has tried again, so it has said so
+    return run
+
+
+def broken(project: Project) -> int:
+    """How many operations have failed."""
+    path = project.directory / "broken"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def make_room(project: Project) -> None:
+    (project.directory / "break").unlink()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_paused_master_ends_when_it_is_told_to_and_its_successor_completes_the_run(project: Project, number: int) -> None:
+    run = paused(project)
+    run.signal(number)
+    ended = run.wait()
+    assert ended.status == 128 + number
+    assert "could not be written" in ended.err
+    assert "no room" in ended.err
+    make_room(project)
+    project.restart()
+    assert counted(project.noted()) == {str(i): 1 for i in range(-1, 200)}
+
+
+def test_a_paused_master_ends_when_it_is_interrupted_twice(project: Project) -> None:
+    run = paused(project)
+    run.signal(signal.SIGINT)
+    before = broken(project)
+    poll(lambda: broken(project) > before + 1)  # the first one was taken in
+    assert run.process.poll() is None
+    run.signal(signal.SIGINT)
+    assert run.wait().status == 130
+    make_room(project)
+    project.restart()
+    assert sorted(set(project.noted()), key=int) == [str(i) for i in range(-1, 200)]
+
+
+def test_a_run_goes_on_when_there_is_room_again(project: Project) -> None:
+    run = paused(project)
+    make_room(project)
+    ended = run.wait()
+    assert ended.status == 0
+    assert "the run is paused: no room to write the journal" in ended.err
+    assert "the run goes on" in ended.err
+    assert counted(project.noted()) == {str(i): 1 for i in range(-1, 200)}
