@@ -46,15 +46,32 @@ class Tree:
         return list(self._read().failures.values())
 
     def logs(
-        self, follow: bool = False, *, target: str | None = None, failed: bool = False, level: str | None = None
+        self,
+        follow: bool = False,
+        *,
+        target: str | int | None = None,
+        worker: str | int | None = None,
+        failed: bool = False,
+        level: str | None = None,
+        since: str | float | None = None,
+        until: str | float | None = None,
     ) -> Iterator[LogLine]:
         """What targets have printed and logged, line by line; with `follow` until the run has ended.
 
-        `target` (NAME, ID or NAME:ID), `failed` and `level` (messages of `Target.log` from there on) choose.
+        `target` (NAME, ID or NAME:ID), `worker` (its number), `failed`, `level` (messages of `Target.log` from there on), `since`
+        and `until` (unix seconds, or words such as "10m", "17:05") choose. Raises UsageError for a target that was never there.
         """
         from jobtree.views.logs import Logs, Wanted
 
-        return iter(Logs(self.path, Wanted.parse(target, failed=failed, level=level), follow=follow))
+        wanted = Wanted.parse(
+            None if target is None else str(target),
+            failed=failed,
+            level=level,
+            worker=None if worker is None else str(worker),
+            since=since,
+            until=until,
+        )
+        return iter(Logs(self.path, wanted, follow=follow))
 
     def result(self) -> Any:
         """The result of the root; raises UsageError while there is none.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -141,3 +142,14 @@ print([name for name in ("zmq", "rich", "cloudpickle", "psutil", "pickle", "asyn
 sys.exit(status)
 """
     assert python("-c", probe, str(tmp_path / "tree")).splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("verb", ["status", "stats"])
+def test_output_that_cannot_be_written_is_one_line(tmp_path: Path, verb: str) -> None:
+    words = [sys.executable, "-m", "jobtree", verb, whole_run(tmp_path / "T").path]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, env=OURS, check=False)
+    assert (ended.returncode, ended.stderr) == (4, "jobtree: the output can't be written: No space left on device\n")
+    line = f"exec >&-; exec {shlex.join(words)}"
+    closed = subprocess.run(line, shell=True, stderr=subprocess.PIPE, timeout=60, env=OURS, check=False)
+    assert (closed.returncode, closed.stderr) == (0, b"")

@@ -60,8 +60,8 @@ def test_logs_can_be_had_as_lines_json_and_bytes(failed: str, capsysbinary: pyte
     assert capsysbinary.readouterr().out == b"one\n\x1b[31mtwo\n"
     assert main(["logs", failed, "--failed", "--target", "top:1", "-f"]) == 0
     assert len(capsysbinary.readouterr().out.splitlines()) == 3
-    assert main(["logs", failed, "--target", "other"]) == 0
-    assert capsysbinary.readouterr().out == b""
+    assert main(["logs", failed, "--target", "other"]) == 2
+    assert capsysbinary.readouterr().err.endswith(b"is called 'other'; did you mean top?\n")
 
 
 def test_stats_can_be_had_as_tables_json_and_csv(tree: str, capsys: pytest.CaptureFixture[str]) -> None:

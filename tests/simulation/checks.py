@@ -10,6 +10,7 @@ from jobtree.master import records as r
 from jobtree.master.audit import audit, dump
 from jobtree.master.ledger import Ledger
 from jobtree.master.tree import Tree
+from jobtree.views.swift import SwiftTree
 from jobtree.worker.effects import Task
 
 from .recipe import Expected, Spec, unpack
@@ -167,16 +168,19 @@ class Checks:
 
     def same(self, life: Life, records: list[r.Record]) -> None:
         """What a replay makes of the journal is what the living master has."""
-        tree, ledger = Tree(), Ledger()
+        tree, swift, ledger = Tree(), SwiftTree(), Ledger()
         for record in records:
             bare = r.decode(r.encode(record)[0])  # as recovery does it: payloads stay where they are
             tree.apply(bare)
+            swift.apply(bare)
             ledger.apply(bare)
+            self.require(tree.tallies == swift.tallies, f"a reader counts {swift.tallies} and not {tree.tallies}")
+        swift.settle()
         ours = dump(life.state.core.tree, life.state.core.ledger)
-        theirs = dump(tree, ledger)
-        for mine, other in zip(ours, theirs, strict=False):
-            self.require(mine == other, f"live and replayed differ:\n  live   {mine}\n  replay {other}")
-        self.require(len(ours) == len(theirs), "live and replayed differ in length")
+        for name, theirs in (("replay", dump(tree, ledger)), ("reader", dump(swift, ledger))):
+            for mine, other in zip(ours, theirs, strict=False):
+                self.require(mine == other, f"live and {name} differ:\n  live   {mine}\n  {name} {other}")
+            self.require(len(ours) == len(theirs), f"live and {name} differ in length")
 
     # -- the workers' side ----------------------------------------------------------------------------------------
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import threading
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from jobtree.errors import UsageError
+from jobtree.master import records as r
 from jobtree.views import logs as view
 from jobtree.views.logs import Logs, Wanted, prefixed
 from tests.views.scribe import DEAD, Scribe
@@ -104,7 +107,6 @@ def test_targets_are_chosen_by_name_id_both_or_failure(scribe: Scribe) -> None:
     assert targets(Wanted.parse("leaf:3")) == [3, 3]
     assert targets(Wanted.parse("other:3")) == []
     assert targets(Wanted.parse(None, failed=True)) == [3, 3]
-    assert targets(Wanted.parse("no:such")) == []
 
 
 def test_a_level_that_is_none_is_refused() -> None:
@@ -160,3 +162,42 @@ def test_a_follower_sees_all_to_the_last_line_and_ends_with_the_run(
     assert not follower.is_alive()
     assert lines[:5] == ["0", "1", "2", "3", "4"]
     assert failed or lines[5:] == ["last words"]
+
+
+def test_a_target_name_or_worker_that_never_was_is_refused(scribe: Scribe) -> None:
+    scribe.print(1, "top", scribe.assign(1), b"x\n")
+    scribe.close()
+    for wanted, said in (
+        (Wanted.parse("topp"), "is called 'topp'; did you mean top?"),
+        (Wanted.parse("2"), "there is no target 2"),
+        (Wanted.parse("top:7"), "there is no target 7"),
+        (Wanted.parse(worker="w2"), "no worker 2 has ever joined"),
+    ):
+        with pytest.raises(UsageError, match=re.escape(said)):
+            shown(scribe, wanted)
+    assert shown(scribe, Wanted.parse("top:1", worker="w1@node1")) == ["top:1[1] out| x"]
+
+
+def test_lines_are_chosen_by_worker_and_time(scribe: Scribe) -> None:
+    scribe.join(2)
+    for worker, word in ((1, b"first\n"), (2, b"second\n")):
+        scribe.now += 10
+        attempt = scribe.assign(1, worker)
+        scribe.print(1, "top", attempt, word)
+        scribe.put(r.AttemptsReturned(scribe.now, [list(attempt)]))
+    scribe.close()
+    assert shown(scribe, Wanted.parse(worker="2")) == ["top:1[1] out| second"]
+    assert shown(scribe, Wanted.parse(since=scribe.now)) == ["top:1[1] out| second"]
+    assert shown(scribe, Wanted.parse(until=scribe.now - 1)) == ["top:1[1] out| first"]
+    assert shown(scribe, Wanted.parse(since=scribe.now - 10, until=scribe.now)) == ["top:1[1] out| first", "top:1[1] out| second"]
+
+
+def test_moments_may_be_told_in_several_ways() -> None:
+    now = datetime(2026, 11, 22, 17, 5).timestamp()
+    assert view.moment("10m", "--since", now) == now - 600
+    assert view.moment("1d", "--since", now) == now - 86400
+    assert view.moment("9:05", "--since", now) == now - 8 * 3600
+    assert view.moment("2026-11-22 17:05", "--since", now) == now
+    assert view.moment(str(now), "--since", now) == now
+    with pytest.raises(UsageError, match="--since yesterday: say such as 10m"):
+        view.moment("yesterday", "--since", now)

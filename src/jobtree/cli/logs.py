@@ -22,6 +22,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_tree()
     parser.add_argument("-f", "--follow", action="store_true", help="go on until the run has ended")
     parser.add_argument("--target", metavar="WHICH", help="only of these: NAME, ID or NAME:ID")
+    parser.add_argument("--worker", metavar="ID", help="only what ran on this worker, as status shows it: 3 or w3@host")
+    parser.add_argument("--since", metavar="WHEN", help="not what is older: 10m (ago), 17:05, 2026-11-22T17:05")
+    parser.add_argument("--until", metavar="WHEN", help="not what is younger")
     parser.add_argument("--failed", action="store_true", help="only of targets that have failed")
     parser.add_argument("--level", metavar="LEVEL", help="only what was logged, from this level on")
     how = parser.add_mutually_exclusive_group()
@@ -31,26 +34,31 @@ def main(argv: Sequence[str]) -> int:
 
     from ..views.logs import Logs, Wanted
 
-    wanted = Wanted.parse(given.target, failed=given.failed, level=given.level)
+    wanted = Wanted.parse(
+        given.target, failed=given.failed, level=given.level, worker=given.worker, since=given.since, until=given.until
+    )
     logs = Logs(tree_of(given.tree), wanted, follow=given.follow)
     if given.raw:
         _print_raw(logs)
-    else:
-        _print(logs, json=given.json)
+    elif not _print(logs, json=given.json) and wanted.words:
+        print(f"jobtree: {wanted.words} has printed nothing that was asked for", file=sys.stderr)
     return 0
 
 
-def _print(logs: Logs, *, json: bool) -> None:
+def _print(logs: Logs, *, json: bool) -> int:
     from ..views.logs import prefixed
     from ..views.schema import to_json
 
+    count = 0
     for batch in logs.batches():
         for line in batch:
+            count += 1
             if json:
                 print_json(to_json(line), pretty=False)
             else:
                 print(prefixed(line))
         sys.stdout.flush()
+    return count
 
 
 def _print_raw(logs: Logs) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple, NoReturn
 
-from ..errors import JobtreeError, UsageError
+from ..errors import JobtreeError, StorageFailed, UsageError
 
 
 class Verb(NamedTuple):
@@ -39,6 +39,8 @@ _INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line, and return its exit status. Errors are one line on stderr."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if sys.stdout is None:  # closed by the caller, who wants the exit status only
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # for life
     try:
         status = _run(words)
         sys.stdout.flush()
@@ -49,6 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _forget_stdout()
         return _NO_READER
+    except OSError as error:
+        if error.filename is None:
+            _forget_stdout()
+            return _complain(f"the output can't be written: {error.strerror}", StorageFailed.exit_status)
+        return _complain(f"{error.filename}: {error.strerror}", StorageFailed.exit_status)
     return status
 
 

@@ -14,7 +14,7 @@ Nothing here is recursive, and each record costs work in proportion to its own l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..ids import FOLLOW_ON, NOBODY, Attempt
@@ -238,7 +238,12 @@ class Tree(Upward):
             node.worker = record.worker
 
     def _attempts_committed(self, record: r.AttemptsCommitted) -> None:
-        for index, row in enumerate(record.rows):
+        self._commit(record, range(len(record.rows)))
+
+    def _commit(self, record: r.AttemptsCommitted, places: Iterable[int]) -> None:
+        """The rows at ``places`` of a record become part of the tree."""
+        for index in places:
+            row = record.rows[index]
             node = self.current.pop((row[ROW_EPOCH], row[ROW_NUMBER]))
             flags = row[ROW_FLAGS]
             assert node.created == row[ROW_CREATED] + (flags & FLAG_FOLLOW_ON), f"{node} has lost or gained children"

@@ -7,6 +7,8 @@ end is none of a view's business; damage is refused as it is in a restart (Journ
 from __future__ import annotations
 
 import gc
+import sys
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +19,6 @@ from ..master.journal.directory import Directory
 from ..master.journal.files import Files
 from ..master.journal.reader import Frame, Reader, Rewound
 from ..master.nodes import Node
-from ..master.tree import Tree
 from ..protocol.messages import (
     ROW_CAUSE,
     ROW_EPOCH,
@@ -31,8 +32,10 @@ from ..protocol.messages import (
     ROW_USER,
     ROW_WALL,
 )
+from .attempts import Attempts
 from .kept import BlockHistory, EpochHistory, Taken, WorkerHistory
 from .schema import Failure
+from .swift import Row, SwiftTree
 
 #: Told of the end of an attempt: its target's id and name, its ordinal, epoch and number, and what it said by ``Target.log``.
 OnMessages = Callable[[int, str, int, int, int, list[list[Any]]], None]
@@ -52,27 +55,35 @@ class History:
     Raises UsageError for what is no tree, JournalDamaged for what cannot be read.
     """
 
-    def __init__(self, path: str, *, files: Files | None = None, on_messages: OnMessages | None = None) -> None:
+    def __init__(
+        self, path: str, *, files: Files | None = None, on_messages: OnMessages | None = None, detail: bool = False
+    ) -> None:
         self.path = path
         self.files = files or Files()
         self.directory = Directory.open(self.files, path)
         self._on_messages = on_messages
+        self._detail = detail
         self._clear()
 
     def _clear(self) -> None:
-        self.tree = Tree()
+        self.tree = SwiftTree()
         self.taken: dict[str, Taken] = {}
         self.failures: dict[int, Failure] = {}
         self.remains: dict[int, Remains] = {}
         self.workers: dict[int, WorkerHistory] = {}
         self.blocks: dict[str, BlockHistory] = {}
         self.epochs: list[EpochHistory] = []
+        self.attempts = Attempts() if self._detail else None
+        self._assigned: list[tuple[int, int, int]] = []  # epoch, first number, worker
+        self._adopted: dict[tuple[int, int], int] = {}
         self.started_at = 0.0
         self.last_at = 0.0
         self._reader = Reader(self.files, self.directory)
         self._watchers: dict[type[r.Record], Callable[[Any], None]] = {
             r.RunDescribed: self._described,
             r.EpochBegan: self._epoch_began,
+            r.AttemptsAssigned: self._was_assigned,
+            r.AttemptsAdopted: self._was_adopted,
             r.AttemptsCommitted: self._committed,
             r.AttemptsFailed: self._failed,
             r.AttemptsLost: self._lost,
@@ -105,6 +116,14 @@ class History:
     def elapsed(self) -> float:
         """Seconds that masters have spent on it, as far as the journal tells."""
         return sum(max(0.0, epoch.last_at - epoch.began.at) for epoch in self.epochs)
+
+    def worker_of(self, epoch: int, number: int) -> int:
+        """The worker that an attempt was given to last; 0 for one that the journal does not know."""
+        adopted = self._adopted.get((epoch, number))
+        if adopted is not None:
+            return adopted
+        place = bisect_right(self._assigned, (epoch, number, sys.maxsize)) - 1
+        return self._assigned[place][2] if place >= 0 and self._assigned[place][0] == epoch else 0
 
     def payloads(self, record: int, first: int, count: int) -> tuple[list[int], bytes]:
         """The lengths and the bytes of payloads of a record, looked up in the journal; LookupError where there are none."""
@@ -140,24 +159,72 @@ class History:
 
     # -- attempts; each is called before the record becomes part of the tree ----------------------------------------
 
+    def _was_assigned(self, record: r.AttemptsAssigned) -> None:
+        self._assigned.append((self.tree.epoch, record.first, record.worker))
+
+    def _was_adopted(self, record: r.AttemptsAdopted) -> None:
+        for epoch, number, _ in record.attempts:
+            self._adopted[epoch, number] = record.worker
+
     def _committed(self, record: r.AttemptsCommitted) -> None:
-        current, worker = self.tree.current, self._worker(record.worker)
-        for row in record.rows:
-            node = current[row[ROW_EPOCH], row[ROW_NUMBER]]
-            wall, cpu, memory = row[ROW_WALL], row[ROW_USER] + row[ROW_SYSTEM], row[ROW_MEMORY]
-            wait = row[ROW_STARTED] - node.ready_at
-            taken = self._taken(node)
-            taken.time.append(wall)
-            taken.cpu.append(cpu)
-            taken.wait.append(wait if wait > 0.0 else 0.0)
-            taken.memory.append(memory)
-            worker.targets += 1
-            worker.busy += wall
-            worker.cpu += cpu
-            if memory > worker.memory:
-                worker.memory = memory
-            if row[ROW_MESSAGES] and self._on_messages is not None:
-                self._messages(node, row)
+        worker, rows = self._worker(record.worker), record.rows
+        found = self.tree.sort(rows)
+        for plain in found.plain:
+            lot = plain.lot
+            self._well(lot.form.name, lot.ready_at, plain.rows, worker)
+            if self.attempts is not None:
+                ids = [lot.first + row[ROW_NUMBER] - lot.number for row in plain.rows]
+                path = self.attempts.path_of_child(lot.parent, lot.form.name)
+                self.attempts.ended(lot.form.name, path, lot.ready_at, ids, plain.rows, record.worker)
+        for place in found.others:
+            row = rows[place]
+            node = self.tree.current[row[ROW_EPOCH], row[ROW_NUMBER]]
+            self._one_well(node, row, worker)
+            if self.attempts is not None:
+                self._note_attempt(node, row, record.worker)
+        if self._on_messages is not None:
+            for row in rows:
+                if row[ROW_MESSAGES]:
+                    self._messages(self.tree.current[row[ROW_EPOCH], row[ROW_NUMBER]], row)
+
+    def _well(self, name: str, ready_at: float, rows: list[Row], worker: WorkerHistory) -> None:
+        """Attempts of targets of one name, ready at the same time, have ended well."""
+        taken = self.taken.get(name)
+        if taken is None:
+            taken = self._taken_by(name)
+        walls = [row[ROW_WALL] for row in rows]
+        cpus = [row[ROW_USER] + row[ROW_SYSTEM] for row in rows]
+        peaks = [row[ROW_MEMORY] for row in rows]
+        taken.time.extend(walls)
+        taken.cpu.extend(cpus)
+        taken.wait.extend([max(0.0, row[ROW_STARTED] - ready_at) for row in rows])
+        taken.memory.extend(peaks)
+        worker.targets += len(rows)
+        worker.busy += sum(walls)
+        worker.cpu += sum(cpus)
+        worker.memory = max(worker.memory, *peaks)
+
+    def _one_well(self, node: Node, row: Row, worker: WorkerHistory) -> None:
+        """The same for one attempt; half of the attempts of a recursion come this way."""
+        taken = self.taken.get(node.form.name)
+        if taken is None:
+            taken = self._taken_by(node.form.name)
+        wall, cpu, memory = row[ROW_WALL], row[ROW_USER] + row[ROW_SYSTEM], row[ROW_MEMORY]
+        wait = row[ROW_STARTED] - node.ready_at
+        taken.time.append(wall)
+        taken.cpu.append(cpu)
+        taken.wait.append(wait if wait > 0.0 else 0.0)
+        taken.memory.append(memory)
+        worker.targets += 1
+        worker.busy += wall
+        worker.cpu += cpu
+        if memory > worker.memory:
+            worker.memory = memory
+
+    def _note_attempt(self, node: Node, row: Row, worker: int) -> None:
+        if self.attempts is not None:
+            path = self.attempts.path_of(node)
+            self.attempts.ended(node.form.name, path, node.ready_at, [node.id], [row], worker)
 
     def _failed(self, record: r.AttemptsFailed) -> None:
         worker = self._worker(record.worker)
@@ -171,6 +238,7 @@ class History:
             worker.busy += row[ROW_WALL]
             worker.cpu += row[ROW_USER] + row[ROW_SYSTEM]
             worker.memory = max(worker.memory, row[ROW_MEMORY])
+            self._note_attempt(node, row, record.worker)
             if verdict is None:
                 self._note_failure(node, row, record)
                 self._note_remains(node, row, record.data[place : place + length])
@@ -209,7 +277,10 @@ class History:
 
     def _lost(self, record: r.AttemptsLost) -> None:
         for epoch, number, _ in record.attempts:
-            self._taken(self.tree.current[epoch, number]).lost += 1
+            node = self.tree.current[epoch, number]
+            self._taken(node).lost += 1
+            if self.attempts is not None:
+                self.attempts.lost(node, record.at)
 
     def _refused(self, record: r.TargetsRefused) -> None:
         for target in record.targets:

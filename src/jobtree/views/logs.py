@@ -8,13 +8,18 @@ the other: an attempt's messages carry their times, and those not later than the
 from __future__ import annotations
 
 import logging
+import math
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
 from typing import Any
 
 from ..errors import UsageError
 from ..master.logstore import LOG_STREAM, STDOUT
+from ..resources import parse_time
 from .history import History
 from .output import OutputReader, Piece
 from .presence import master_of
@@ -33,27 +38,86 @@ _STREAMS = ("log", "out", "err")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which lines are wanted: of a target (by ``id``, ``name`` or both), of ``failed`` ones, messages from ``level`` on."""
+    """Which lines are wanted: of a target (by ``id``, ``name`` or both), of ``failed`` ones, messages from ``level`` on.
+
+    ``worker`` is the number of a worker; lines are not older than ``since`` and not younger than ``until`` (unix seconds).
+    """
 
     id: int | None = None
     name: str | None = None
     failed: bool = False
     level: int | None = None
+    worker: int | None = None
+    since: float = 0.0
+    until: float = math.inf
 
     @classmethod
-    def parse(cls, target: str | None, *, failed: bool = False, level: str | None = None) -> Wanted:
-        """From the words of a command line: ID, NAME or NAME:ID; raises UsageError."""
+    def parse(
+        cls,
+        target: str | None = None,
+        *,
+        failed: bool = False,
+        level: str | None = None,
+        worker: str | None = None,
+        since: str | float | None = None,
+        until: str | float | None = None,
+    ) -> Wanted:
+        """From the words of a command line: ID, NAME or NAME:ID; w3, w3@host or 3; see ``moment``. Raises UsageError."""
         number = None
         if level is not None:
             number = logging.getLevelNamesMapping().get(level.upper())
             if number is None:
                 raise UsageError(f"--level {level}: say DEBUG, INFO, WARNING, ERROR or CRITICAL")
-        if target is None:
-            return cls(None, None, failed, number)
-        name, colon, last = target.rpartition(":")
-        if last.isdecimal():
-            return cls(int(last), name if colon else None, failed, number)
-        return cls(None, target, failed, number)
+        name, ident = target, None
+        if target is not None:
+            before, colon, last = target.rpartition(":")
+            if last.isdecimal():
+                name, ident = (before if colon else None), int(last)
+        return cls(
+            ident,
+            name,
+            failed,
+            number,
+            None if worker is None else _worker_number(worker),
+            0.0 if since is None else moment(since, "--since"),
+            math.inf if until is None else moment(until, "--until"),
+        )
+
+    @property
+    def words(self) -> str:
+        """The target that is wanted."""
+        return ":".join(str(part) for part in (self.name, self.id) if part is not None)
+
+    def includes(self, at: float) -> bool:
+        """Whether the time of a line is wanted."""
+        return self.since <= at <= self.until
+
+
+def _worker_number(word: str) -> int:
+    number = word.partition("@")[0].removeprefix("w")
+    if not number.isdecimal():
+        raise UsageError(f"--worker {word}: say its number, as in 3 or w3 (jobtree status shows them)")
+    return int(number)
+
+
+def moment(word: str | float, option: str, now: float | None = None) -> float:
+    """Unix seconds of ``90s``, ``10m``, ``2h``, ``1d`` (so long ago), ``17:05``, ``2026-11-22 17:05``, or unix seconds.
+
+    Raises UsageError.
+    """
+    if not isinstance(word, str):
+        return float(word)
+    now = time.time() if now is None else now
+    if re.fullmatch(r"\d{9,}(\.\d*)?", word):
+        return float(word)
+    try:
+        if re.fullmatch(r"[\d.]+[smhd]", word):
+            return now - parse_time(word)
+        if re.fullmatch(r"\d{1,2}:\d\d(:\d\d)?", word):
+            word = f"{datetime.fromtimestamp(now):%Y-%m-%d} {word:0>5}"
+        return datetime.fromisoformat(word).timestamp()
+    except ValueError:
+        raise UsageError(f"{option} {word}: say such as 10m (ago), 17:05 or 2026-11-22T17:05") from None
 
 
 class Logs:
@@ -78,16 +142,32 @@ class Logs:
         while True:
             goes_on = self._goes_on()
             self._history.poll()
-            yield self._new(final=not goes_on)
             if not goes_on:
+                self.refuse_unknown()
+            yield self._new(final=not goes_on)
+            if not goes_on or time.time() > self._wanted.until:
                 return
             time.sleep(POLL_SECONDS)
+
+    def refuse_unknown(self) -> None:
+        """Raise UsageError where what is wanted has never been there."""
+        wanted, tree = self._wanted, self._history.tree
+        if wanted.worker is not None and wanted.worker not in self._history.workers:
+            raise UsageError(f"no worker {wanted.worker} has ever joined {self._history.path}")
+        if wanted.name is not None and wanted.name not in tree.tallies:
+            close = get_close_matches(wanted.name, tree.tallies, 1) or sorted(tree.tallies)[:5]
+            known = f"; did you mean {', '.join(close)}?" if close else ""
+            raise UsageError(f"no target of {self._history.path} is called {wanted.name!r}{known}")
+        if wanted.id is not None and not 0 < wanted.id < tree.next_id:
+            raise UsageError(f"there is no target {wanted.id}; {self._history.path} has {tree.next_id - 1:,}, counted from 1")
 
     def raw(self) -> Iterator[bytes]:
         """The bytes of stdout and stderr as they were printed."""
         while True:
             goes_on = self._goes_on()
             self._history.poll()
+            if not goes_on:
+                self.refuse_unknown()
             for piece in self._pieces(final=not goes_on):
                 if piece.chunk.stream != LOG_STREAM:
                     yield piece.chunk.data
@@ -105,7 +185,7 @@ class Logs:
             yield from self._of_piece(piece)
         messages, self._messages[:] = self._messages[:], []
         for target, name, ordinal, epoch, number, said in messages:
-            if self._is_wanted(target, name):
+            if self._is_wanted(target, name) and self._is_of_worker(epoch, number):
                 yield from self._of_row(target, name, ordinal, (epoch, number), said)
         yield from self._joiner.overdue(time.monotonic() if not final else None)
 
@@ -117,7 +197,11 @@ class Logs:
             pieces = self._output.of_target(self._wanted.id)
         else:
             pieces = self._output.poll(final=final)
-        yield from (piece for piece in pieces if self._is_wanted(piece.chunk.target, piece.chunk.name))
+        for piece in pieces:
+            chunk = piece.chunk
+            of_worker = self._is_of_worker(chunk.epoch, chunk.number)
+            if of_worker and self._is_wanted(chunk.target, chunk.name) and self._wanted.includes(chunk.at):
+                yield piece
 
     def _of_newly_failed(self) -> Iterator[Piece]:
         """Nobody knows of a target that it will fail while it prints, so its output comes when it has failed."""
@@ -125,6 +209,10 @@ class Logs:
             if failure.id not in self._told and self._is_wanted(failure.id, failure.name):
                 self._told.add(failure.id)
                 yield from self._output.of_target(failure.id)
+
+    def _is_of_worker(self, epoch: int, number: int) -> bool:
+        wanted = self._wanted.worker
+        return wanted is None or self._history.worker_of(epoch, number) == wanted
 
     def _is_wanted(self, target: int, name: str) -> bool:
         wanted = self._wanted
@@ -149,7 +237,7 @@ class Logs:
     def _of_row(self, target: int, name: str, ordinal: int, attempt: tuple[int, int], said: list[list[Any]]) -> Iterator[LogLine]:
         last = self._shown.pop(attempt, 0.0)
         for at, level, text in said:
-            if at > last:
+            if at > last and self._wanted.includes(at):
                 yield from self._message(target, name, ordinal, at, level, text)
         self._shown[attempt] = max(last, max(at for at, _, _ in said))
 

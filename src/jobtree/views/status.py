@@ -29,7 +29,7 @@ def status_of(history: History, now: float | None = None) -> Status:
     if state is State.RUNNING:
         elapsed += max(0.0, (time.time() if now is None else now) - history.last_at)
     about = history.tree.about
-    held = Counter(node.worker for node in history.tree.current.values())
+    held = history.tree.holding()
     return Status(
         tree=history.path,
         state=state,
