@@ -115,7 +115,10 @@ def dump(tree: Tree, ledger: Ledger) -> list[str]:
         lines.append(f"run of {run.parent} {run.form.name} {run.form.requests} {values}")
     lines += [_node(node) for _, node in sorted(tree.nodes.items())]
     lines += [f"runs as {attempt} {node}" for attempt, node in sorted(tree.current.items())]
-    lines += [f"block {block}" for _, block in sorted(ledger.blocks.items())]
+    lines += [
+        f"block {block.name} {block.n} {block.ids} {sorted(block.alive)} {sorted(block.came)} {block.known} {block.ended}"
+        for _, block in sorted(ledger.blocks.items())
+    ]
     lines += [f"worker {joined}" for _, joined in sorted(ledger.joined.items())]
     lines.append(f"planned {ledger.planned} last worker {ledger.last_worker}")
     return lines
