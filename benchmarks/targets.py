@@ -9,17 +9,24 @@ import jobtree
 from jobtree import Promise, Target
 
 
-def nothing() -> None:
-    """What a no-op target does; peers are given the same function."""
+@jobtree.target
+def noop() -> None:
+    """Nothing."""
 
 
-def nap(seconds: float) -> None:
+@jobtree.target
+def rest(seconds: float) -> None:
     """Sleep."""
     time.sleep(seconds)
 
 
-noop = jobtree.target(nothing)
-rest = jobtree.target(nap)
+def nothing() -> None:
+    """What `noop` does, for the peers."""
+
+
+def nap(seconds: float) -> None:
+    """What `rest` does, for the peers."""
+    time.sleep(seconds)
 
 
 @jobtree.target

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from jobtree.protocol import calls
+
 #: The opcodes that fill a set; in a pickle without these bytes there is none.
 _SET_BYTES = (b"\x90", b"\x91")
 _PUTS = {"PUT", "BINPUT", "LONG_BINPUT"}
@@ -31,6 +33,7 @@ MOST_BYTES = 4 << 20
 
 def digest_of(data: bytes, codes: Mapping[str, bytes]) -> str:
     """The digest of a payload; ``codes`` are the code blobs that it names."""
+    data = data.removeprefix(calls.MARK)
     stable = {sha: digest_of(code, {}) for sha, code in codes.items()}
     changed = any(sha != other for sha, other in stable.items())
     if len(data) > MOST_BYTES or not (changed or any(byte in data for byte in _SET_BYTES)):

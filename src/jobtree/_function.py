@@ -46,6 +46,10 @@ class FunctionTarget(Generic[P, R_co]):
         """Make a target that calls the function with these arguments when it runs."""
         return FunctionCall(self, args, kwargs)
 
+    def _jobtree_call_again_(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Target[R_co]:
+        """The target that such a call had made, for `payload`."""
+        return FunctionCall(self, args, kwargs)
+
     def __get__(self, instance: object, owner: type) -> FunctionTarget[P, R_co]:
         if instance is not None:
             raise UsageError(f"{self.__qualname__}: a method cannot be a target; use a function or a class")
@@ -60,6 +64,12 @@ class FunctionCall(Target[R_co]):
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._jobtree_call_ = (function, args, kwargs)
+
+    @property
+    def _jobtree_call_of_name_(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None:
+        """What is called, and with what, if calling it again would make this target (see `payload`)."""
+        call = self._jobtree_call_
+        return call if type(call[0]) is FunctionTarget and len(self.__dict__) == 1 else None
 
     def _jobtree_base_requests_(self) -> Requests:
         function = self._jobtree_call_[0]

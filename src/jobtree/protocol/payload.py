@@ -7,10 +7,14 @@ kept once. Nothing inside a code blob is put into a further one.
 
 Promises are found wherever pickling meets them. In the bytes they are calls of `_promised`, which the
 unpickler binds to the values that it was given; code blobs are calls of `_coded`, likewise.
+
+Most payloads are calls of a function target that has a name, with plain arguments; these are written shorter,
+see `calls`.
 """
 
 from __future__ import annotations
 
+import copyreg
 import io
 import pickle
 import sys
@@ -33,6 +37,7 @@ import cloudpickle
 
 from jobtree.errors import RemoteError, Unpicklable, UsageError
 from jobtree.ids import PromiseKey
+from jobtree.protocol import calls
 from jobtree.protocol.culprit import find_culprit
 from jobtree.protocol.references import find, globals_module, globals_of, reference
 from jobtree.protocol.tracebacks import reduce_exception, text_of
@@ -73,6 +78,9 @@ class Stored:
 
 def dumps(thing: object, promise_type: type[PromiseLike] | None = None) -> Pickled:
     """Pickle `thing`; raises Unpicklable, naming the attribute, or UsageError if it is too large."""
+    call = getattr(thing, "_jobtree_call_of_name_", None)
+    if call is not None and (short := calls.dumps(call, promise_type, _promised)) is not None:
+        return Pickled(*short)
     buffer = io.BytesIO()
     pickler = _Pickler(buffer, promise_type)
     try:
@@ -98,6 +106,8 @@ def loads(
     A value may be a `Stored` one, which may hold promises of `values` itself. Raises whatever the user's
     code raises; `is_import_failure` tells what was not found from what could not be read.
     """
+    if not values and data[:1] == calls.MARK:
+        return calls.again(pickle.loads(memoryview(data)[1:]))
     loaded: dict[PromiseKey, object] = {}
     stored: dict[PromiseKey, Stored] = {}
     for key, value in (values or {}).items():
@@ -107,7 +117,13 @@ def loads(
             loaded[key] = value
     for key in stored:
         _load_stored(key, stored, loaded, code)
-    return _Unpickler(data, loaded, code).load()
+    return _load(data, loaded, code)
+
+
+def _load(data: bytes, values: Mapping[PromiseKey, object], code: Callable[[str], bytes] | None) -> Any:
+    if data[:1] == calls.MARK:
+        return calls.again(_Unpickler(data[1:], values, code).load())
+    return _Unpickler(data, values, code).load()
 
 
 def _load_stored(
@@ -122,7 +138,7 @@ def _load_stored(
         key = waiting[-1]
         if key not in loaded:
             try:
-                loaded[key] = _Unpickler(stored[key].read(), loaded, code).load()
+                loaded[key] = _load(stored[key].read(), loaded, code)
             except _NotYet as missing:
                 if missing.key not in stored or missing.key in waiting:
                     raise
@@ -163,8 +179,16 @@ def is_import_failure(error: BaseException) -> bool:
     return isinstance(error, ImportError)
 
 
+class _Reducers(dict[type, Any]):
+    """Those of cloudpickle, then those that are registered; without a step through Python for each object."""
+
+    __missing__ = copyreg.dispatch_table.__getitem__
+
+
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """By name what has one, promises and code as calls that the unpickler binds."""
+
+    dispatch_table = _Reducers(cloudpickle.Pickler.dispatch_table.maps[0])
 
     def __init__(self, file: io.BytesIO, promise_type: type[PromiseLike] | None, inside_code: bool = False) -> None:
         super().__init__(file, PROTOCOL)

@@ -100,6 +100,8 @@ def reference(thing: object) -> tuple[str, str, int] | None:
         if module is None or sys.modules.get(ALIAS) is not module:
             return None
         module_name = ALIAS
+    if module is not None and module.__dict__.get(qualname) is thing:
+        return module_name, qualname, 0
     found = _look_up(module, qualname)
     for wrappers in range(MOST_WRAPPERS):
         if found is thing:
