@@ -201,12 +201,14 @@ def _settings(opened: Opened, options: Options, around: Surroundings, size: Work
         target_time=options.target_time,
         time_limit=options.time_limit,
         adopt_grace=options.adopt_grace,
+        lost_after=options.lost_after,
         welcome={
             **around.about(),
             "tree": str(opened.path),
             "environ": around.environ,
             "max_log_size": options.max_log_size,
             "log_level": options.log_level,
+            "lost_after": options.lost_after,
         },
     )
 

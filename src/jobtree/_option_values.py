@@ -100,6 +100,14 @@ def time(value: Any, what: str) -> float:
     return parse_time(value, what)
 
 
+def silence(value: Any, what: str) -> float:
+    """Seconds that somebody may be silent: beats have to fit in."""
+    seconds = parse_time(value, what)
+    if seconds < 1:
+        raise UsageError(f"{what}: {value!r} is too short, a busy worker would count as lost; give 1 second or more")
+    return seconds
+
+
 def count(value: Any, what: str) -> int:
     """A whole number, 0 or more."""
     number = _natural(value)

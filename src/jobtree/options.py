@@ -86,6 +86,8 @@ class Options:
         help="never hold more memory than this at a time")
     adopt_grace: float = row(WORKERS, parse.time, "TIME", 60.0,
         help="how long a restarted master waits for the workers of the last one (default 60s)")
+    lost_after: float = row(WORKERS, parse.silence, "TIME", 60.0,
+        help="silence after which a worker counts as lost (default 60s)")
     scratch_dir: Path | None = row(WORKERS, parse.path, "DIR", None,
         help="where local temp dirs are made (default $TMPDIR)")
 

@@ -154,6 +154,15 @@ def test_a_silent_worker_is_lost_after_a_minute_and_not_before() -> None:
     assert office.did(want.EndSession) == [want.EndSession(1)]
 
 
+def test_how_long_a_worker_may_be_silent_is_an_option() -> None:
+    office = Office(lost_after=6.0)
+    office.hello(1)
+    office.turn(after=5.9)
+    assert not office.wrote(r.WorkerLeft)
+    office.turn(after=0.2)
+    assert "6 s" in office.wrote(r.WorkerLeft)[0].reason
+
+
 def test_a_worker_out_of_contact_is_lost_after_a_minute_and_not_before() -> None:
     office = Office()
     office.hello(1)

@@ -36,11 +36,11 @@ def test_a_new_session_replaces_the_old_one(roster: Roster) -> None:
 def test_a_worker_without_a_session_has_some_time_to_come_back(roster: Roster) -> None:
     (worker,) = roster
     roster.open_session(worker, 5, 1.0)
-    assert roster.close_session(5, 10.0) is worker
+    assert roster.close_session(5, 10.0, 60.0) is worker
     assert worker.lost_at == 70.0
     roster.open_session(worker, 6, 20.0)
     assert worker.lost_at is None
-    assert roster.close_session(5, 30.0) is None, "the old session's end means nothing any more"
+    assert roster.close_session(5, 30.0, 60.0) is None, "the old session's end means nothing any more"
 
 
 def test_a_worker_that_leaves_is_forgotten_everywhere(roster: Roster) -> None:

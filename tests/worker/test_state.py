@@ -125,10 +125,47 @@ def test_an_unanswered_hello_is_said_again_later_and_later() -> None:
     delays = []
     for _ in range(4):
         made.connect()
-        made.turn(after=5.0)
+        made.turn(after=made.state.deadline - made.now)
         delays += [effect.delay for effect in made.did(do.Connect)]
     assert delays == sorted(delays)
     assert len(set(delays)) == 4
+
+
+def test_a_master_that_takes_long_to_answer_is_given_more_time_with_each_hello() -> None:
+    """One whose disk takes six seconds to sync would else be taken for dead for ever."""
+    made = Bench()
+    made.connect()
+    waits = []
+    for _ in range(6):
+        waits.append(made.state.deadline - made.now)
+        made.turn(after=waits[-1])
+        made.connect()
+    assert waits == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
+    made.hears(Type.WELCOME, [{"worker": 1}, []])
+    made.turn(e.ConnectionLost("cut"))
+    made.connect()
+    assert made.state.deadline - made.now == 5.0
+
+
+def test_a_worker_that_holds_nothing_is_no_more_patient_than_one_that_does() -> None:
+    for patience, expected in ((5.0, 5.0), (600.0, 120.0)):
+        made = Bench(patience=patience)
+        made.welcome()
+        made.turn(e.ConnectionLost("cut"))
+        assert made.state.deadline - made.now == expected
+        made.turn(after=expected)
+        assert made.did(do.Exit) == [do.Exit(0, "no master was found in time")]
+
+
+def test_beats_and_silence_follow_what_the_master_says_of_them() -> None:
+    made = Bench()
+    made.connect()
+    made.hears(Type.WELCOME, [{"worker": 1, "lost_after": 6.0}, []])
+    assert made.state.deadline == pytest.approx(made.now + 1.0)
+    made.turn(after=1.0)
+    assert len(made.said(Type.BEAT)) == 1
+    made.turn(after=5.0)
+    assert made.did(do.Disconnect)
 
 
 def test_a_worker_beats_every_ten_seconds(bench: Bench) -> None:

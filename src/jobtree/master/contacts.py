@@ -8,7 +8,7 @@ from ..protocol.messages import Type
 from . import records as r
 from .core import Core
 from .effects import EndSession
-from .roster import LOST_AFTER, Worker, about_worker, reconcile
+from .roster import Worker, about_worker, reconcile
 from .work import Work
 
 
@@ -86,7 +86,7 @@ class Contacts:
 
     def peer_lost(self, peer: int) -> None:
         """A session is over; its worker may come back."""
-        self.core.roster.close_session(peer, self.core.now)
+        self.core.roster.close_session(peer, self.core.now, self.core.settings.lost_after)
 
     def bye(self, worker: Worker, reason: str) -> None:
         """A worker takes its leave; what it held and did not finish is lost with it."""
@@ -94,11 +94,11 @@ class Contacts:
 
     def watch(self) -> None:
         """Look for workers that have been silent, or out of contact, for too long."""
-        now = self.core.now
+        now, silence = self.core.now, self.core.settings.lost_after
         for worker in list(self.core.roster):
-            if worker.peer is not None and now - worker.heard > LOST_AFTER:
+            if worker.peer is not None and now - worker.heard > silence:
                 self.core.do(EndSession(worker.peer))
-                self.bury(worker, f"it has not been heard of for {LOST_AFTER:.0f} s")
+                self.bury(worker, f"it has not been heard of for {silence:g} s")
             elif worker.lost_at is not None and now >= worker.lost_at:
                 self.bury(worker, "it has lost contact and has not come back")
 
@@ -115,5 +115,6 @@ class Contacts:
     def deadline(self) -> float | None:
         """When somebody may have to be given up."""
         times = [worker.lost_at for worker in self.core.roster if worker.lost_at is not None]
-        times += [worker.heard + LOST_AFTER for worker in self.core.roster if worker.peer is not None]
+        silence = self.core.settings.lost_after
+        times += [worker.heard + silence for worker in self.core.roster if worker.peer is not None]
         return min(times, default=None)

@@ -10,7 +10,7 @@ from . import records as r
 from .effects import Effect, Fetch, Send, Spill, Step, Tell
 from .ledger import Ledger
 from .nodes import Phase
-from .roster import Roster, Worker
+from .roster import LOST_AFTER, Roster, Worker
 from .scheduler import Scheduler
 from .tree import Tree
 
@@ -36,6 +36,7 @@ class Settings:
     target_time: float = 0.2
     time_limit: float | None = None
     adopt_grace: float = 60.0
+    lost_after: float = LOST_AFTER
     stop_grace: float = 5.0
     welcome: dict[str, Any] = field(default_factory=dict)  # what a worker is told beside the verdicts
 

@@ -30,7 +30,7 @@ from .sweeper import Sweeper
 
 log = logging.getLogger("jobtree.master")
 
-#: A pause of the loop longer than this (seconds) is one that proves nothing about anybody else's silence.
+#: A pause of the loop longer than this (seconds), or a quarter of --lost-after, proves nothing about anybody else's silence.
 STALL = 5.0
 MARK_AFTER = 1.0
 RETRY_EVERY = 1.0
@@ -96,12 +96,13 @@ class Master:
         with self._taking_signals(), _quiet_gc():
             self._perform(state.begin(opening, self.clock()))
             before = shown = self.clock()
+            stall = min(STALL, state.core.settings.lost_after / 4)
             while state.outcome is None or journal.pending:
                 events = [*self.server.poll(self._patience()), *self.fleet.news(), *self._signalled()]
                 if journal.paused is not None and (given_up := self._give_up(events)) is not None:
                     return given_up
                 now = self.clock()
-                if now - before > STALL:
+                if now - before > stall:
                     self.fence.check()
                     events.insert(0, e.Stalled(now - before))
                 before = now

@@ -12,7 +12,7 @@ from .nodes import Node, Phase
 from .records import WorkerJoined
 from .tree import Tree
 
-#: Seconds without a word after which a worker is lost.
+#: Seconds without a word after which a worker is lost, unless --lost-after says otherwise.
 LOST_AFTER = 60.0
 
 
@@ -101,7 +101,7 @@ class Roster:
         self.by_peer[peer] = worker
         return old
 
-    def close_session(self, peer: int, now: float, patience: float = LOST_AFTER) -> Worker | None:
+    def close_session(self, peer: int, now: float, patience: float) -> Worker | None:
         """The session is over; its worker has some time to come back."""
         worker = self.by_peer.pop(peer, None)
         if worker is not None:

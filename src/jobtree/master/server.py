@@ -116,8 +116,11 @@ class Server:
             return None
         return Received(peer.number, message.type, message.number, message.body, message.data)
 
-    def _greet(self, route: bytes, message: Message) -> Event:
-        self._drop(self._routes.get(route), "it said HELLO again")
+    def _greet(self, route: bytes, message: Message) -> Event | None:
+        known = self._routes.get(route)
+        if known is not None and known.session.id == message.session:
+            return None  # the very same one once more
+        self._drop(known, "it said HELLO again")
         session = Session(message.session, taken=1)
         peer = _Peer(self._next, route, session)
         self._next += 1

@@ -124,6 +124,7 @@ def prepare_worker(socket: zmq.Socket[Any], connection: Connection) -> None:
     """A DEALER that proves to be a worker of the tree, and dials once only: redialling is the worker's own business."""
     prepare(socket)
     socket.reconnect_ivl = -1
+    socket.connect_timeout = 5_000  # who can't be reached is no master that takes its time to answer
     socket.curve_serverkey = connection.server_public.encode()
     socket.curve_publickey = connection.worker_public.encode()
     socket.curve_secretkey = connection.worker_secret.encode()

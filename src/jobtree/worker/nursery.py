@@ -61,7 +61,8 @@ class _Nursery:
         poll = select.poll()
         poll.register(self._link.socket, select.POLLIN)
         poll.register(self._wake, select.POLLIN)
-        while not self._leaving and not self._link.closed:
+        # A runner that has been let go may still be leaving, and would not survive us.
+        while not (self._leaving and not self._runners) and not self._link.closed:
             ready = dict(poll.poll())
             if self._wake in ready:
                 os.read(self._wake, 4096)
@@ -69,7 +70,7 @@ class _Nursery:
                 for message in self._link.receive():
                     self._obey(message)
             self._reap()
-        if not self._leaving:
+        if self._link.closed:
             self._be_orphaned()
         return 0
 
@@ -98,22 +99,27 @@ class _Nursery:
         assert self._settings is not None, "a nursery is prepared before it is asked for runners"
         sys.stdout.flush()
         sys.stderr.flush()
+        nursery = os.getpid()
         try:
             pid = os.fork()
         except OSError as error:
             self._link.send((link.FORK_FAILED, number, str(error)))
         else:
             if pid == 0:
-                self._become_runner(self._settings, secret, descriptors)
+                self._become_runner(self._settings, secret, descriptors, nursery)
             self._runners[pid] = number
             self._link.send((link.FORKED, number, pid))
         for descriptor in descriptors:
             os.close(descriptor)
 
-    def _become_runner(self, settings: Settings, secret: bytes, descriptors: Sequence[int]) -> None:
+    def _become_runner(self, settings: Settings, secret: bytes, descriptors: Sequence[int], nursery: int) -> None:
         status = 70
         try:
             os.setsid()
+            # If supervisor and nursery are killed in the same instant, nobody is left to end what they have started.
+            reaper.die_with_parent(signal.SIGKILL)
+            if os.getppid() != nursery:
+                os._exit(status)
             signal.set_wakeup_fd(-1)
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)

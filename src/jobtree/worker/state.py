@@ -22,15 +22,17 @@ from .letters import tasks_of
 from .outbox import Outbox
 from .slots import Slots
 
-BEAT_EVERY = 10.0
-#: Seconds without a word from the master after which the connection counts as lost.
+#: Seconds without a word from the master after which the connection counts as lost, unless --lost-after says otherwise.
 SILENT_AFTER = 60.0
-#: Seconds that a HELLO may go unanswered.
-ANSWER_WITHIN = 5.0
+#: Beats that fit into that time: one or two may get lost in a busy moment.
+BEATS = 6
+#: Seconds that a HELLO may go unanswered, the first time; each time it was not, twice as long, because a master whose disk takes
+#: its time to sync is alive, and would never be heard out.
+ANSWER_WITHIN, ANSWER_MOST = 5.0, 60.0
 REDIAL_FIRST, REDIAL_MOST, REDIAL_LATER = 0.1, 2.0, 30.0
 #: What is announced as begun has begun a moment ago; more than this (seconds) is a clock that was set.
 CLOCK_SLACK = 5.0
-#: How long a worker that holds nothing, or has never reached any master, goes on looking for one.
+#: How long a worker that holds nothing (at most), or has never reached any master, goes on looking for one.
 PATIENCE_IDLE, PATIENCE_NEVER = 120.0, 60.0
 
 
@@ -79,6 +81,8 @@ class WorkerState:
         self._codes: dict[str, bytes] = {}  # code pickled by value, by SHA-256
         self._wanted: dict[str, set[int]] = {}  # code blobs that runners wait for
         self._redials = 0
+        self._unanswered = 0
+        self._silence = SILENT_AFTER
         self._lost_since = now
         self._met = False  # has ever been welcome
         self._heard = now
@@ -110,7 +114,7 @@ class WorkerState:
     def deadline(self) -> float:
         """When the next turn is due though nothing may have happened."""
         if self.contact is Contact.WELCOME:
-            times = [self._beat_at, self._heard + SILENT_AFTER]
+            times = [self._beat_at, self._heard + self._silence]
         elif self.contact is Contact.GREETING:
             times = [self._answer_by]
         else:
@@ -199,7 +203,8 @@ class WorkerState:
         self._sessions += 1
         self._session = Session(self._sessions)
         self.contact = Contact.GREETING
-        self._answer_by = now + ANSWER_WITHIN
+        self._answer_by = now + min(ANSWER_MOST, ANSWER_WITHIN * 2.0**self._unanswered)
+        self._unanswered = min(self._unanswered + 1, 10)
         about = self.about
         hello = {
             "version": about.version, "python": about.python, "run": about.run, "uid": about.uid, "block": about.block,
@@ -212,9 +217,10 @@ class WorkerState:
         settings, verdicts = message.body
         self.contact = Contact.WELCOME
         self._met = True
-        self._redials = 0
-        self._heard = self._beat_at = now
-        self._beat_at += BEAT_EVERY
+        self._redials = self._unanswered = 0
+        self._silence = settings.get("lost_after", SILENT_AFTER)
+        self._heard = now
+        self._beat_at = now + self._silence / BEATS
         if message.epoch > self.epoch:
             self.epoch = message.epoch
             self._effects.append(Prepare(self.epoch, settings))
@@ -247,7 +253,7 @@ class WorkerState:
                 self._lost_since = now
         self.contact = Contact.DIALLING
         self._outbox.end_session()
-        most = REDIAL_MOST if now - self._lost_since < SILENT_AFTER else REDIAL_LATER
+        most = REDIAL_MOST if now - self._lost_since < self._silence else REDIAL_LATER
         delay = min(most, REDIAL_FIRST * 1.6**self._redials) * (0.5 + self._chance() / 2)
         self._redials = min(self._redials + 1, 20)
         self._effects.append(Connect(delay))
@@ -256,7 +262,7 @@ class WorkerState:
     def _patience(self) -> float:
         if len(self.holdings):
             return self.about.patience
-        return PATIENCE_IDLE if self._met else PATIENCE_NEVER
+        return min(self.about.patience, PATIENCE_IDLE) if self._met else PATIENCE_NEVER
 
     def _look_at_the_clock(self, now: float) -> None:
         for attempt, (at, runner) in list(self._limits.items()):
@@ -266,10 +272,10 @@ class WorkerState:
                 limit = held.task.form[4] if held is not None and held.task is not None else 0
                 self._effects += self.slots.kill(runner, "time", f"it has run for more than its time limit of {limit:g} s", 5.0)
         if self.contact is Contact.WELCOME:
-            if now - self._heard >= SILENT_AFTER:
+            if now - self._heard >= self._silence:
                 self._lose_contact(now)
             elif now >= self._beat_at:
-                self._beat_at = now + BEAT_EVERY
+                self._beat_at = now + self._silence / BEATS
                 self._transmit(Type.BEAT, [self._session.taken])
         elif self.contact is Contact.GREETING and now >= self._answer_by:
             self._lose_contact(now)
