@@ -26,6 +26,17 @@ class Kin:
         runners = [pid for pid, process in snapshot.items() if process.parent in nurseries]
         return cls(workers, nurseries, runners)
 
+    @staticmethod
+    def below(pid: int) -> list[int]:
+        """All live descendants of a process."""
+        return reaper.descendants(pid)
+
+    @staticmethod
+    def supervisor_of(runner: int) -> int:
+        """The parent of its parent."""
+        snapshot = reaper.processes()
+        return snapshot[snapshot[runner].parent].parent
+
     @property
     def all(self) -> list[int]:
         """Everybody."""

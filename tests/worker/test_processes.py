@@ -421,7 +421,8 @@ def test_every_task_is_accounted_for_exactly_once_whatever_is_killed_when(tmp_pa
     chance = random.Random(seed)
     with opened(tmp_path) as door:
         given: list[Attempt] = []
-        pids: dict[int, int] = {}
+        first = door.wait_for(RunnerStarted)
+        pids: dict[int, int] = {first.runner: first.pid}
         alive = {1}
         launched = 1
         for _ in range(300):
