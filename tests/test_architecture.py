@@ -29,7 +29,7 @@ COMPUTING = frozenset({
 })  # fmt: skip
 #: Doors: who may open which of the outside worlds.
 DOORS = {
-    "zmq": {"protocol.keys", "master.server", "worker.connection"},
+    "zmq": {"protocol.keys", "protocol.knock", "master.server", "worker.connection"},
     "subprocess": {"_command", "launchers.local", "launchers.shell"},
     "pickle": {"protocol.calls", "protocol.payload", "protocol.tracebacks"},
     "cloudpickle": {"protocol.payload"},

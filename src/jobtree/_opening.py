@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .errors import UsageError
+from ._holding import Hold, hold
+from .errors import JournalDamaged, UsageError
 from .launchers import registry
 from .launchers.base import WorkerSize
 from .master import records as r
 from .master.core import Settings
 from .master.fence import Fence
 from .master.fleet import Fleet
-from .master.journal.directory import CONNECTION_NAME, Directory, Lock
+from .master.journal.directory import CONNECTION_NAME, Directory
 from .master.journal.files import Files
 from .master.journal.holder import Holder
 from .master.journal.payloads import Payloads
@@ -53,13 +54,14 @@ class Opened:
 
     path: Path
     directory: Directory
-    lock: Lock
+    hold: Hold
     tree: Tree
     ledger: Ledger
     reader: Reader
     payloads: Payloads
     epoch: int = 0
     unneeded: set[Blob] = field(default_factory=set)  # blobs that the last master may have had no time to remove
+    loss: str = ""  # what is missing from the journal, and was accepted to be
 
     @property
     def is_new(self) -> bool:
@@ -69,28 +71,39 @@ class Opened:
     def close(self) -> None:
         """Let others have it."""
         self.payloads.close()
-        self.lock.release()
+        self.hold.lock.release()
 
 
-def open_tree(path: Path, *, create: bool) -> Opened:
-    """Lock a tree and replay its journal; raises TreeLocked, UsageError or JournalDamaged, and changes nothing but the lock."""
+def open_tree(path: Path, *, create: bool, take_over: bool = False, accept_loss: bool = False) -> Opened:
+    """Have a tree and replay its journal; raises TreeLocked, UsageError or JournalDamaged, and changes nothing but the lock.
+
+    ``take_over``: from a master that does not answer. ``accept_loss``: though the end of the journal is missing.
+    """
     files = Files()
     if create:
         _make_parent(path)
         directory = Directory.prepare(files, str(path), __version__, uuid.uuid4().bytes)
     else:
         directory = Directory.open(files, str(path))
-    lock = directory.lock()
+    held = hold(directory, take_over=take_over)
     try:
-        opened = Opened(path, directory, lock, Tree(), Ledger(), Reader(files, directory), Payloads(files, directory))
+        opened = Opened(path, directory, held, Tree(), Ledger(), Reader(files, directory), Payloads(files, directory))
         replay(opened)
-        directory.refuse_lost_segments()
+        try:
+            _refuse_lost_end(opened)
+        except JournalDamaged as loss:
+            if not accept_loss:
+                raise
+            opened.loss = str(loss).partition(". Bring")[0]
     except BaseException:
-        lock.release()
+        held.lock.release()
         raise
-    if lock.warning:
-        log.warning("%s", lock.warning)
     return opened
+
+
+def _refuse_lost_end(opened: Opened) -> None:
+    tail = opened.reader.tail
+    opened.directory.refuse_lost_end(tail.proven.segment if tail.proven else None, tail.next_sequence)
 
 
 def _make_parent(path: Path) -> None:
@@ -115,11 +128,11 @@ def replay(opened: Opened) -> None:
 
 
 def claim(opened: Opened) -> None:
-    """Become the master of the next epoch."""
-    claimed = opened.directory.claim_epoch(Holder.ourselves())
+    """Become the master of the next epoch; raises TreeLocked where somebody else has just done so."""
+    claimed = opened.directory.claim_epoch(Holder.ourselves(), opened.hold.last_epoch)
     opened.epoch = claimed.epoch
     before = claimed.before
-    certain = not opened.lock.warning or claimed.epoch == 1 or (before is not None and before.is_certainly_dead())
+    certain = opened.hold.certain or claimed.epoch == 1 or (before is not None and before.is_certainly_dead())
     if not certain:
         log.warning("waiting %.0f s, for it is not certain that the last master (%s) is dead", GRACE, before or "unknown")
         time.sleep(GRACE)
@@ -157,13 +170,17 @@ def master(opened: Opened, options: Options, around: Surroundings, display: Disp
     clock = Clock()
     with ExitStack() as stack:
         journal = Journal.open(opened.directory.files, opened.directory, opened.epoch, opened.reader.tail, opened.payloads)
+        announcement = _Announcement(opened.path / CONNECTION_NAME)
+        fence = Fence(opened.directory, opened.hold.lock, journal, announcement.mend)
+        stack.callback(fence.close)
         stack.callback(journal.close)
-        server = _server(opened, options)
+        fence.attest()
+        server = _server(opened, options, announcement)
         stack.callback(server.close, 0.2)
         size, count = worker_size(options)
-        fleet = _fleet(opened, options, size)
+        fleet = _fleet(opened, options, size, fence.may_act)
         stack.callback(fleet.close, 2.0)
-        sweeper = Sweeper(opened.path)
+        sweeper = Sweeper(opened.path, fence.may_act)
         stack.callback(sweeper.close)
         files, run = opened.directory.files, opened.directory.run_id
         outputs = Outputs(files, str(opened.path), run, opened.epoch, lambda text: display.say("WARNING", text))
@@ -173,7 +190,6 @@ def master(opened: Opened, options: Options, around: Surroundings, display: Disp
         live = {node.chain for node in opened.tree.nodes.values()}
         # A founder that still waits may be run by a worker of which this journal does not know yet.
         sweeper.sweep(lambda chain: chain in live or opened.tree.runs.find(chain) is not None, opened.unneeded)
-        fence = Fence(opened.directory, opened.epoch)
         interrupts = 1 if around.script is None else 0
 
         def spill(epoch: int, number: int, content: bytes) -> list[Any]:
@@ -213,10 +229,37 @@ def _settings(opened: Opened, options: Options, around: Surroundings, size: Work
     )
 
 
-def _server(opened: Opened, options: Options) -> Server:
+class _Announcement:
+    """The connection file: written once, and again should it ever say something else."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection: keys.Connection | None = None
+
+    def make(self, connection: keys.Connection) -> None:
+        """Tell workers where the master is."""
+        keys.write_connection(self.path, connection)
+        self._connection = connection
+
+    def mend(self) -> None:
+        """Write it again if it is gone, or was written by a master that had been superseded."""
+        if self._connection is None:
+            return
+        try:
+            if keys.read_connection(self.path) == self._connection:
+                return
+        except (OSError, UsageError) as error:
+            log.warning("the connection file is written anew: %s", error)
+        try:
+            keys.write_connection(self.path, self._connection)
+        except OSError as error:
+            log.warning("the connection file can't be written: %s", error.strerror)
+
+
+def _server(opened: Opened, options: Options, announcement: _Announcement) -> Server:
     """Listen, on the former port if it is free, and tell workers where."""
     public, secret = keys.load_or_make_server_key(opened.path / "server.key")
-    file = opened.path / CONNECTION_NAME
+    file = announcement.path
     former = keys.read_connection(file) if file.exists() else None
     if former is not None:
         worker_public, worker_secret = former.worker_public, former.worker_secret
@@ -230,7 +273,7 @@ def _server(opened: Opened, options: Options) -> Server:
         raise
     run = opened.directory.run_id.hex()
     connection = keys.Connection(run, opened.epoch, [address], public.decode(), worker_public, worker_secret)
-    keys.write_connection(file, connection)
+    announcement.make(connection)
     return server
 
 
@@ -244,7 +287,7 @@ def _ports(options: Options, former: keys.Connection | None) -> Iterator[int]:
     yield from allowed if allowed is not None else (0,)
 
 
-def _fleet(opened: Opened, options: Options, size: WorkerSize) -> Fleet:
+def _fleet(opened: Opened, options: Options, size: WorkerSize, may_act: Callable[[], bool]) -> Fleet:
     worker = Path(__file__).with_name("worker") / "__main__.py"
     command = [sys.executable, "-P", str(worker), str(opened.path), "--cpus", f"{size.cpus:g}"]
     command += ["--memory", str(size.memory_bytes), "--patience", f"{options.worker_patience:g}"]
@@ -256,7 +299,7 @@ def _fleet(opened: Opened, options: Options, size: WorkerSize) -> Fleet:
     available = launcher.available()
     if not available.usable:
         raise UsageError(f"the launcher {options.launcher} can't be used here: {available.reason}")
-    fleet = Fleet(launcher, size, LOCAL_POLL)
+    fleet = Fleet(launcher, size, LOCAL_POLL, may_act)
     known = {ident: block.name for block in opened.ledger.blocks.values() for ident in block.alive}
     fleet.expect(known)
     return fleet

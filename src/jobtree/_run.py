@@ -185,7 +185,6 @@ class _Life:
 
     def run(self, root: Target[Any], script: Any) -> Any:
         """Begin, or continue, the run of ``root``."""
-        from . import _opening
         from ._digest import digest_of
         from ._promise import Promise
         from .protocol import payload
@@ -195,7 +194,7 @@ class _Life:
             raise UsageError("the root holds a promise, which only a running target can make")
         if self.options.fresh:
             _move_away(self.path)
-        opened = _opening.open_tree(self.path, create=True)
+        opened = self._open(create=True)
         try:
             around = _here(script)
             _refuse_too_long(around.argv)
@@ -217,7 +216,7 @@ class _Life:
 
         if not self.path.is_dir():
             raise UsageError(f"{self.path} is not there; give the directory of a run")
-        opened = _opening.open_tree(self.path, create=False)
+        opened = self._open(create=False)
         try:
             if opened.is_new:
                 raise UsageError(f"{self.path} has never begun: run its script again instead")
@@ -233,6 +232,12 @@ class _Life:
             return self._live(opened, options, around, None, want_result=want_result)
         finally:
             opened.close()
+
+    def _open(self, *, create: bool) -> Any:
+        from . import _opening
+
+        options = self.options
+        return _opening.open_tree(self.path, create=create, take_over=options.take_over, accept_loss=options.accept_loss)
 
     def _stored(self, opened: Any) -> Any:
         from ._results import load_result

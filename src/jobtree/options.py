@@ -65,6 +65,10 @@ class Options:
         help="move an existing tree to DIR.1 and begin anew")
     config: Path | None = row(RUN, parse.path, "FILE", None, in_layers=False, remembered=False,
         help="TOML file with options")
+    take_over: bool = row(RUN, parse.flag, "", False, in_layers=False, remembered=False,
+        help="take the tree from a master that hangs")
+    accept_loss: bool = row(RUN, parse.flag, "", False, in_layers=False, remembered=False,
+        help="go on though the journal has lost something; what is not known to be done runs again")
     fail_fast: bool = row(RUN, parse.flag, "", False,
         help="stop at the first failed target")
     keep_going: bool = row(RUN, parse.flag, "", False,

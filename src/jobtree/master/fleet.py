@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from ..errors import LauncherError
+from ..errors import LauncherError, StorageFailed
 from ..launchers.base import BlockState, Launcher, WorkerSize
 from .effects import CancelBlocks, Find, Submit
 from .events import BlockGone, BlockSubmitted, Event, SubmitFailed
@@ -26,7 +26,10 @@ class Fleet:
     shortens it when the end is near.
     """
 
-    def __init__(self, launcher: Launcher, size: WorkerSize, poll_seconds: float) -> None:
+    def __init__(
+        self, launcher: Launcher, size: WorkerSize, poll_seconds: float, may_act: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._may_act = may_act  # whether the tree is still ours
         self._launcher = launcher
         self._size = size
         self._poll_seconds = poll_seconds
@@ -91,6 +94,12 @@ class Fleet:
             pass  # the pipe is full of wake-ups already
 
     def _grant(self, request: Request) -> None:
+        try:
+            if not self._may_act():
+                return
+        except StorageFailed as error:  # the loop meets it, too, and ends
+            log.warning("%s", error)
+            return
         match request:
             case Submit(name, n):
                 self._submit(name, n)

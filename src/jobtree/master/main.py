@@ -103,14 +103,16 @@ class Master:
                     return given_up
                 now = self.clock()
                 if now - before > stall:
-                    self.fence.check()
                     events.insert(0, e.Stalled(now - before))
                 before = now
+                self.fence.guard()
+                if self.server.heard_of > self.journal.epoch:
+                    self.fence.check()
                 events += self._journal_news(now)
                 self._perform(state.step(events, now))
                 if now - shown >= SHOW_EVERY:
                     shown = now
-                    self.fence.look(now)
+                    self.fence.look()
                     self.outputs.flush()
                     self.display.show(state)
         outcome = state.outcome
@@ -125,12 +127,14 @@ class Master:
 
     def _perform(self, step: Step) -> None:
         """Journal a step, and grant what may leave now."""
+        self.fence.guard()
         for effect in step.at_once:
             self._grant(effect)
         if step.records or step.effects:
             encoded = [r.encode(record) for record in step.records]
             self.journal.append(encoded, step.effects, sync=not step.lazy)
             self._appended_at = self.clock()
+            self.fence.guard()
         for effect in self.journal.released():
             self._grant(effect)
 

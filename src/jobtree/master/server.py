@@ -37,6 +37,7 @@ class Server:
 
     def __init__(self, epoch: int, secret: bytes, worker_public: bytes) -> None:
         self.epoch = epoch
+        self.heard_of = 0  # the highest epoch that a worker has named
         self._context: zmq.Context[Any] = zmq.Context()
         self._context.max_sockets = 64
         self._doorkeeper = Doorkeeper(self._context, worker_public)
@@ -121,6 +122,7 @@ class Server:
         if known is not None and known.session.id == message.session:
             return None  # the very same one once more
         self._drop(known, "it said HELLO again")
+        self.heard_of = max(self.heard_of, message.epoch)
         session = Session(message.session, taken=1)
         peer = _Peer(self._next, route, session)
         self._next += 1

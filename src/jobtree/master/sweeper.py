@@ -19,7 +19,8 @@ log = logging.getLogger("jobtree.master")
 class Sweeper:
     """All removals of one tree; each may be repeated without harm, and none is waited for until ``close``."""
 
-    def __init__(self, tree: Path) -> None:
+    def __init__(self, tree: Path, may_act: Callable[[], bool] = lambda: True) -> None:
+        self._may_act = may_act  # whether the tree is still ours
         self._temp = tree / "tmp"
         self._blobs = tree / "blobs"
         self._requests: queue.SimpleQueue[RemoveTemp | RemoveBlob | None] = queue.SimpleQueue()
@@ -47,6 +48,8 @@ class Sweeper:
     def _serve(self) -> None:
         while (request := self._requests.get()) is not None:
             try:
+                if not self._may_act():
+                    continue
                 if isinstance(request, RemoveTemp):
                     self._remove_temp(request.chain)
                 else:

@@ -139,9 +139,10 @@ def test_a_second_master_is_told_who_holds_the_tree() -> None:
     directory = Directory.prepare(files, TREE, "jobtree 1")
     lock = directory.lock()
     directory.claim_epoch(SOMEBODY)
-    with pytest.raises(TreeLocked, match="pid 4711 on node1") as caught:
+    with pytest.raises(TreeLocked, match=f"pid {os.getpid()} on .*, since 2.*kill {os.getpid()}.*--take-over") as caught:
         Directory.open(files, TREE).lock()
     assert caught.value.exit_status == 5
+    assert "pid 4711 on node1" in str(directory.locked())
     lock.release()
     lock.release()
     Directory.open(files, TREE).lock().release()
@@ -202,6 +203,26 @@ def test_of_two_who_race_for_an_epoch_one_wins_and_the_other_gets_the_next(
     monkeypatch.setattr(files, "link", overtaken)
     assert slow.claim_epoch(SOMEBODY._replace(pid=1)) == (2, SOMEBODY)
     assert files.names(f"{TREE}/journal") == ["FORMAT", "epoch-00000001", "epoch-00000002"]
+
+
+def test_of_two_who_want_the_same_epoch_the_second_is_refused() -> None:
+    files = new_disk()
+    directory = Directory.prepare(files, TREE, "jobtree 1")
+    directory.claim_epoch(SOMEBODY, after=0)
+    with pytest.raises(TreeLocked, match="pid 4711 on node1"):
+        directory.claim_epoch(SOMEBODY._replace(pid=1), after=0)
+    assert directory.highest_epoch() == 1
+
+
+def test_a_lock_that_was_taken_can_be_claimed_when_it_is_free() -> None:
+    files = new_disk()
+    first = Directory.prepare(files, TREE, "jobtree 1").lock()
+    second = Directory.open(files, TREE).try_lock()
+    assert not second.held
+    assert not second.claim()
+    first.release()
+    assert second.claim()
+    assert second.held
 
 
 def test_a_link_whose_answer_was_lost_counts_as_made(monkeypatch: pytest.MonkeyPatch) -> None:

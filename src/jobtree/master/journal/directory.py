@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -13,10 +14,13 @@ from jobtree.errors import JournalDamaged, StorageFailed, TreeLocked, UsageError
 from jobtree.master.journal import segments
 from jobtree.master.journal.files import NO_LOCKS, Files, close, write_all
 from jobtree.master.journal.holder import Holder
+from jobtree.master.journal.segments import SegmentName
+from jobtree.master.journal.witness import EndMissing, Witness
 
 MAJOR, MINOR = 1, 0
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _LARGEST = 1 << 16  # no file read here is longer
+_HOLDER_BYTES = 512
 
 T = TypeVar("T")
 
@@ -33,16 +37,35 @@ class Claim(NamedTuple):
 
 
 class Lock:
-    """The lock on a tree. `warning` says so where the file system has no locks and it is a courtesy only."""
+    """The lock on a tree. It is `held`, or somebody else has it, or (`warning`) this file system has no locks."""
 
-    def __init__(self, files: Files, descriptor: int, warning: str | None) -> None:
+    def __init__(self, files: Files, descriptor: int) -> None:
         self._files = files
         self._descriptor: int | None = descriptor
-        self.warning = warning
+        self.warning: str | None = None
+        self.held = False
+
+    def claim(self) -> bool:
+        """Try to get it; True if it is ours now, or was. Raises OSError for what is neither a refusal nor the lack of locks."""
+        if self.held or self._descriptor is None:
+            return self.held
+        try:
+            self._files.lock(self._descriptor)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            self.warning = f"no locks on this file system ({error.strerror})"
+            return False
+        self.held = True
+        with contextlib.suppress(OSError):  # it is for words only
+            write_all(self._files, self._descriptor, Holder.ourselves().written().ljust(_HOLDER_BYTES), 0)
+        return True
 
     def release(self) -> None:
         """Let another master have the tree."""
-        descriptor, self._descriptor = self._descriptor, None
+        descriptor, self._descriptor, self.held = self._descriptor, None, False
         if descriptor is not None:
             close(self._files, descriptor, segments.LOCK_NAME)
 
@@ -83,24 +106,53 @@ class Directory:
 
     def lock(self) -> Lock:
         """Lock the tree for us; raises TreeLocked where another process has it."""
-        descriptor = _asking(self.tree, lambda: self.files.open_lock(f"{self.path}/{segments.LOCK_NAME}"))
-        try:
-            self.files.lock(descriptor)
-        except OSError as error:
-            if error.errno in NO_LOCKS:
-                warning = f"{self.tree}: no locks on this file system ({error.strerror})"
-                return Lock(self.files, descriptor, warning)
-            close(self.files, descriptor, segments.LOCK_NAME)
-            if isinstance(error, BlockingIOError):
-                raise self.locked() from error
-            raise StorageFailed(f"{self.tree} cannot be locked: {error.strerror}") from error
-        return Lock(self.files, descriptor, None)
+        lock = self.try_lock()
+        if not lock.held and not lock.warning:
+            lock.release()
+            raise self.locked(self.lock_holder())
+        return lock
 
-    def locked(self) -> TreeLocked:
-        """The error that says who has the tree."""
-        holder = self.holder()
-        who = f"by {holder}" if holder else "by another master"
-        return TreeLocked(f"{self.tree} is held {who}; wait until it has ended, or end it, or use another tree")
+    def try_lock(self) -> Lock:
+        """Lock the tree for us, if that can be had."""
+        descriptor = _asking(self.tree, lambda: self.files.open_lock(f"{self.path}/{segments.LOCK_NAME}"))
+        lock = Lock(self.files, descriptor)
+        try:
+            lock.claim()
+        except OSError as error:
+            lock.release()
+            raise StorageFailed(f"{self.tree} cannot be locked: {error.strerror}") from error
+        return lock
+
+    def locked(self, holder: Holder | None = None) -> TreeLocked:
+        """The error that says who has the tree (None: who claimed the last epoch), and what can be done."""
+        holder = holder or self.holder()
+        if holder is None:
+            return TreeLocked(f"{self.tree} is held by another master, which is starting; wait for it, or use another --tree")
+        return TreeLocked(
+            f"{self.tree} is held by {holder.described}; wait until it has ended, end it (kill {holder.pid} on {holder.host}), "
+            "or use another --tree; --take-over takes the tree from a master that hangs"
+        )
+
+    def superseded(self, epoch: int) -> TreeLocked:
+        """The error of the master of an epoch that has found a higher one."""
+        found = self.highest_epoch()
+        holder = self._holder_of(found)
+        return TreeLocked(
+            f"{self.tree} was taken over by {holder.described if holder else 'another master'} (epoch {found}); this master "
+            f"(epoch {epoch}) has changed nothing since, and ends; the run goes on there"
+        )
+
+    def lock_holder(self) -> Holder | None:
+        """Who has the lock, as it says itself; None where that is not known."""
+        try:
+            holder = Holder.read(_read(self.files, f"{self.path}/{segments.LOCK_NAME}"))
+        except OSError:
+            return None
+        return None if holder is None or holder.is_certainly_dead() else holder
+
+    def witness(self) -> Witness | None:
+        """What the last master has said of the journal, if anything."""
+        return Witness.read(self.files, self.path)
 
     def holder(self) -> Holder | None:
         """Who claimed the highest epoch."""
@@ -112,20 +164,37 @@ class Directory:
         epochs = (segments.epoch_of(name) for name in self.files.names(self.path))
         return max((epoch for epoch in epochs if epoch is not None), default=0)
 
-    def refuse_lost_segments(self) -> None:
-        """Raise JournalDamaged where a master was at work, which wrote a segment before anything else, and no segment is left."""
-        if CONNECTION_NAME not in self.files.names(self.tree):
-            return
-        if not any(segments.SegmentName.parse(name) for name in self.files.names(self.path)):
-            raise JournalDamaged(
-                f"{self.path} has no segment left, though a master has been at work here; "
-                "bring the files back from a copy, or use another tree"
-            )
+    def refuse_lost_end(self, last: SegmentName | None, next_sequence: int) -> None:
+        """Raise EndMissing where a journal that ends so is known to have gone further.
 
-    def claim_epoch(self, who: Holder) -> Claim:
-        """Claim the next epoch; of all who try, on any host, each gets another one. Durable on return."""
+        The witness knows, and the connection file: a master writes both when it has begun a segment.
+        """
+        has = f"what is there ends with frame {next_sequence - 1:,} in {last}" if last else "has no segment left"
+        epoch = last.epoch if last else 0
+        witness = self.witness()
+        if witness and (witness.epoch > epoch or (witness.epoch == epoch and witness.sequence > next_sequence)):
+            raise EndMissing(self.path, f"{witness.sequence:,} frames, the last ones in {witness.segment}", has)
+        connected = self._connected_epoch()
+        if connected > epoch:
+            raise EndMissing(self.path, f"a segment of epoch {connected}", has)
+
+    def _connected_epoch(self) -> int:
+        try:
+            return int(json.loads(_read(self.files, f"{self.tree}/{CONNECTION_NAME}"))["epoch"])
+        except FileNotFoundError:
+            return 0
+        except (OSError, ValueError, TypeError, KeyError):
+            return 1  # it cannot be understood, but somebody has written it
+
+    def claim_epoch(self, who: Holder, after: int | None = None) -> Claim:
+        """Claim the next epoch; of all who try, on any host, each gets another one. Durable on return.
+
+        With `after`, only the one after that: raises TreeLocked where somebody else has it by now.
+        """
         while True:
             epoch = _asking(self.tree, self.highest_epoch) + 1
+            if after is not None and epoch != after + 1:
+                raise self.locked()
             if self._claimed(epoch, who):
                 return Claim(epoch, self._holder_of(epoch - 1) if epoch > 1 else None)
 

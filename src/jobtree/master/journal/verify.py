@@ -59,7 +59,8 @@ def verify(files: Files, directory: Directory) -> Report:
     try:
         for _ in reader:
             pass
-        directory.refuse_lost_segments()
+        last = reader.tail.proven
+        directory.refuse_lost_end(last.segment if last else None, reader.tail.next_sequence)
     except JournalDamaged as found:
         damage = found
     tail = reader.tail

@@ -107,6 +107,11 @@ class Journal:
         return self._synced
 
     @property
+    def segment(self) -> str:
+        """The file that is being written."""
+        return str(self._segment)
+
+    @property
     def paused(self) -> str | None:
         """Why nothing can be written at the moment, in words for the user; None: all is well."""
         return self._paused
@@ -157,6 +162,10 @@ class Journal:
     def fetch(self, record: int, first: int = 0, count: int = 1) -> tuple[list[int], bytes]:
         """The lengths and the bytes of `count` payloads of a record, from number `first` on."""
         return self.payloads.fetch(record, first, count)
+
+    def abandon(self, reason: JobtreeError) -> None:
+        """Write nothing more, whatever is asked for; `reason` is raised instead."""
+        self._failure = reason
 
     def close(self) -> None:
         """Mark the end and close the files. What waits in a pause was never acknowledged and is dropped."""
@@ -287,7 +296,7 @@ class Journal:
     def _begin(self, header: SegmentHeader, carried: Sequence[Frame] = ()) -> None:
         """Make a segment whole and durable under another name, then give it its own, then use it."""
         if self._directory.highest_epoch() > self.epoch:
-            raise self._directory.locked()
+            raise self._directory.superseded(self.epoch)
         name = SegmentName(self.epoch, header.first_sequence)
         data, crc = frames.encode_segment(header, self._seed)
         sealed = [(data, crc), *self._sealed(carried, header.first_sequence + 1, crc)]
