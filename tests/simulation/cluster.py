@@ -98,7 +98,7 @@ class SimServer(Server):
     """The real server but for its socket."""
 
     def __init__(self, epoch: int, cluster: Cluster) -> None:
-        self.epoch = epoch
+        self.epoch, self.heard_of = epoch, 0
         self._cluster = cluster
         self._peers, self._routes, self._next, self._lost = {}, {}, 1, []
 
