@@ -166,3 +166,29 @@ def test_the_console_shows_a_masters_own_state() -> None:
     assert (first["state"], first["counts"]["ready"], first["workers"], first["workers_wanted"]) == ("running", 6, 0, 3)
     assert first["seconds_left"] is None
     assert last["state"] == "stopped"
+    assert last["hints"] == []
+
+
+def test_time_left_utilisation_and_hints_come_from_what_was_learned() -> None:
+    from jobtree.master.core import Settings
+    from jobtree.master.ledger import Ledger
+    from jobtree.master.nodes import Form
+    from jobtree.master.records import WorkerJoined
+    from jobtree.master.state import MasterState
+    from jobtree.master.tree import Tree
+    from jobtree.views.progress import snapshot_of
+
+    state = MasterState(Tree(), Ledger(), Settings(workers=2), 0.0)
+    form = state.core.tree.form(["leaf", None, {"memory": 32 << 30}])
+    assert isinstance(form, Form)
+    form.tally[Phase.READY] = 6
+    worker = state.core.roster.join(WorkerJoined(0.0, 1, "u", "here", 1, "", 0, 4.0, 1 << 30))
+    worker.peer = 1
+    worker.free_cpus = 1.0
+    for _ in range(3):
+        state.core.scheduler.learn(form, 10.0, 9.0, 3 << 30)
+    now = snapshot_of(state, 1.0)
+    assert (now.left, now.seconds_left, now.utilisation, now.hints) == ({"leaf": 15.0}, 15.0, 0.75, ())
+    assert sentence(now).endswith("1 of 2 workers 75% busy, about 15s for what is known")
+    (hint,) = snapshot_of(state, 1.0, "complete").hints
+    assert (hint.name, hint.asked, hint.used) == ("leaf", 32 << 30, 3 << 30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,7 +55,7 @@ class Core:
         self.now = 0.0
         self.step = Step()
         self.ending = False  # the workers are being sent home: what they drop is no loss that counts
-        self.retries = 0  # failed attempts of this master's life after which their targets are tried again
+        self.retried: Counter[str] = Counter()  # by name: failed attempts of this master's life that are followed by another
         self.touched: dict[int, Worker] = {}  # workers whose messages this turn has taken in: to be acknowledged
 
     def begin(self, now: float) -> None:

@@ -33,14 +33,21 @@ class Assignment(NamedTuple):
 
 @dataclass(slots=True)
 class Learned:
-    """How long attempts of a name take: an average in which the last ones count most."""
+    """How long attempts of a name take: an average in which the last ones count most. And what they have used, for people."""
 
     count: int = 0
     mean: float = 0.0
+    seconds: float = 0.0  # of all of them
+    cpu_seconds: float = 0.0
+    peak: int = 0  # bytes
 
-    def add(self, seconds: float) -> None:
+    def add(self, seconds: float, cpu_seconds: float = 0.0, memory: int = 0) -> None:
         """Take in one completion."""
         self.count += 1
+        self.seconds += seconds
+        self.cpu_seconds += cpu_seconds
+        if memory > self.peak:
+            self.peak = memory
         weight = max(1.0 / self.count, 0.02)
         self.mean += (seconds - self.mean) * weight
 
@@ -179,12 +186,12 @@ class Scheduler:
         given = form.requests.get("expected_time")
         return max(float(given), SHORTEST) if given is not None else None
 
-    def learn(self, form: Form, seconds: float) -> None:
-        """An attempt of ``form`` has succeeded after ``seconds``."""
+    def learn(self, form: Form, seconds: float, cpu_seconds: float = 0.0, memory: int = 0) -> None:
+        """An attempt of ``form`` has succeeded after ``seconds``; ``memory`` is its peak in bytes."""
         learned = self.learned.get(form.name)
         if learned is None:
             learned = self.learned[form.name] = Learned()
-        learned.add(seconds)
+        learned.add(seconds, cpu_seconds, memory)
 
     def waiting(self) -> list[Shape]:
         """The shapes that have ready targets, the most urgent first."""

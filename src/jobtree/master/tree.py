@@ -92,6 +92,10 @@ class Tree(Upward):
                 sums[phase] += count
         return {phase: sums[phase] for phase in Phase}
 
+    def forms(self) -> Iterable[Form]:
+        """All forms that were ever met."""
+        return self._forms.values()
+
     def temp_of(self, node: Node, epoch: int, number: int) -> str | None:
         """The global temp dir that an attempt of ``node`` is to use, below TREE/tmp; None for the default one."""
         if node.temp is not None:

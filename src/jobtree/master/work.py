@@ -14,8 +14,11 @@ from ..protocol.messages import (
     ROW_EPOCH,
     ROW_FAILURE,
     ROW_FLAGS,
+    ROW_MEMORY,
     ROW_MESSAGES,
     ROW_NUMBER,
+    ROW_SYSTEM,
+    ROW_USER,
     ROW_WALL,
     Type,
     failure_row,
@@ -123,7 +126,7 @@ class Work:
                 bad.append(place)
             else:
                 good.append(place)
-                self.core.scheduler.learn(node.form, row[ROW_WALL])
+                self.core.scheduler.learn(node.form, row[ROW_WALL], row[ROW_USER] + row[ROW_SYSTEM], row[ROW_MEMORY])
         if good:
             if len(good) == len(rows):
                 self.core.emit(r.AttemptsCommitted(lengths, data, self.core.now, worker.number, rows))
@@ -148,7 +151,8 @@ class Work:
         for row in rows:
             node = self.core.tree.current[row[ROW_EPOCH], row[ROW_NUMBER]]
             verdicts.append(self._verdict(node, row[ROW_CAUSE], row[ROW_FAILURE] or {}))
-        self.core.retries += sum(verdict is not None for verdict in verdicts)
+            if verdicts[-1] is not None:
+                self.core.retried[node.form.name] += 1
         self.core.emit(r.AttemptsFailed(lengths, data, self.core.now, worker, rows, verdicts))
 
     def _verdict(self, node: Node, cause: str, failure: dict[str, Any]) -> float | None:

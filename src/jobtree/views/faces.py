@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
-from .snapshot import Snapshot, document, ending, names_table, sentence
+from .snapshot import Snapshot, closing, document, names_table, sentence
 from .words import aligned, duration, escape
 
 #: Plain lines: the first one after so many seconds, then after twice as many each time, up to the longest pause.
@@ -63,7 +63,8 @@ class Plain(Silent):
             self.say("INFO", f"{duration(snapshot.elapsed)}: {line}")
 
     def close(self, snapshot: Snapshot) -> None:
-        self.say("INFO", ending(snapshot))
+        for line in closing(snapshot):
+            self.say("INFO", line)
 
 
 class Json:
@@ -119,7 +120,9 @@ class Rich:
         if self._started:
             self._live.stop()
             self._started = False
-        self.say("INFO" if snapshot.state == "complete" else "WARNING", ending(snapshot))
+        level = "INFO" if snapshot.state == "complete" else "WARNING"
+        for line in closing(snapshot):
+            self.say(level, line)
 
     def _drawn(self, snapshot: Snapshot) -> Any:
         from rich.console import Group

@@ -9,12 +9,13 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
 from ..master.nodes import Phase
 from .faces import Face, Json, Plain, Rich, Silent
+from .hints import Use, hints_of
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -101,28 +102,45 @@ def snapshot_of(state: MasterState, elapsed: float, how: str = "running") -> Sna
     core = state.core
     tree = core.tree
     live = [worker for worker in core.roster if worker.peer is not None]
+    cpus = sum(worker.cpus for worker in live)
+    left = _seconds_left(state, cpus) if how == "running" else {}
+    known = list(left.values())
     return Snapshot(
         names={name: tuple(tally) for name, tally in tree.tallies.items()},
         elapsed=elapsed,
         workers=len(live),
         workers_wanted=core.settings.workers,
+        workers_asked=core.ledger.expected,
         failed=sum(tally[Phase.FAILED] for tally in tree.tallies.values()),
-        retries=core.retries,
-        seconds_left=_seconds_left(state, sum(worker.cpus for worker in live)) if how == "running" else None,
+        retries=core.retried.total(),
+        retried=dict(core.retried),
+        seconds_left=sum(filter(None, known)) if known and None not in known else None,
+        left=left,
+        utilisation=sum(worker.cpus - max(0.0, worker.free_cpus) for worker in live) / cpus if cpus else None,
+        hints=() if how == "running" else tuple(hints_of(_uses(state))),
         state=how,
     )
 
 
-def _seconds_left(state: MasterState, cpus: float) -> float | None:
-    """Learned seconds of all known targets over the cpus there are; None while a name with targets left was never seen to end."""
-    learned = state.core.scheduler.learned
-    total = 0.0
+def _seconds_left(state: MasterState, cpus: float) -> dict[str, float | None]:
+    """By name: learned seconds of all known targets over the cpus there are; None for a name that was never seen to end."""
+    scheduler, found = state.core.scheduler, dict[str, float | None]()
     for name, tally in state.core.tree.tallies.items():
         left = tally[Phase.READY] + tally[Phase.HELD] + tally[Phase.RUNNING]
-        if not left:
-            continue
-        known = learned.get(name)
-        if known is None or not known.count:
-            return None
-        total += left * known.mean
-    return total / cpus if cpus and total >= cpus else None
+        if left:
+            known = scheduler.learned.get(name)
+            found[name] = left * known.mean / cpus if known is not None and known.count and cpus else None
+    return found
+
+
+def _uses(state: MasterState) -> Iterator[Use]:
+    """What the targets of each name have asked for and used in this master's life."""
+    asked: dict[str, dict[str, float]] = {}
+    for form in state.core.tree.forms():
+        most = asked.setdefault(form.name, {})
+        for word in ("cpus", "memory"):
+            most[word] = max(most.get(word, 0), form.requests.get(word) or 0)
+    for name, learned in state.core.scheduler.learned.items():
+        requests = asked.get(name, {})
+        cpus, memory = requests.get("cpus", 0.0), int(requests.get("memory", 0))
+        yield Use(name, learned.count, cpus, memory, learned.seconds, learned.cpu_seconds, learned.peak)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..master.nodes import Phase
+from .hints import Hint, sentence_of
 from .words import Table, columns, duration, escape, plural
 
 
@@ -14,7 +15,9 @@ from .words import Table, columns, duration, escape, plural
 class Snapshot:
     """A run at one moment. ``names`` has a count for each phase (``master.nodes.Phase``); ``elapsed`` is in seconds.
 
-    ``seconds_left`` is an estimate for the targets that are known by now, or None where nothing can be said.
+    ``seconds_left``, and ``left`` by name, are estimates for the targets that are known by now, None where nothing can be said.
+    ``workers`` are in contact, ``workers_asked`` were asked for or are there; ``utilisation`` is the share of their cpus that
+    have a target. ``retried`` counts by name; ``hints`` come at the end.
     """
 
     names: Mapping[str, Sequence[int]]
@@ -25,6 +28,11 @@ class Snapshot:
     retries: int = 0
     seconds_left: float | None = None
     state: str = "running"
+    workers_asked: int = 0
+    retried: Mapping[str, int] = field(default_factory=dict)
+    left: Mapping[str, float | None] = field(default_factory=dict)
+    utilisation: float | None = None
+    hints: tuple[Hint, ...] = ()
 
     def count(self, *phases: Phase) -> int:
         """How many targets stand in one of the phases."""
@@ -52,11 +60,16 @@ def names_table(snapshot: Snapshot, room: int) -> Table:
         done = tally[Phase.DONE] + tally[Phase.WAITING]
         failed = tally[Phase.FAILED] + tally[Phase.BLOCKED]
         share = done / total if (total := sum(tally)) else 0.0
-        counts = (_or_dash(count) for count in (tally[Phase.RUNNING], left, done, failed))
-        rows.append([escape(name), _bar(share), f"{share:.0%}", *counts])
+        counts = (_or_dash(count) for count in (tally[Phase.RUNNING], left, done, failed, snapshot.retried.get(name, 0)))
+        seconds = snapshot.left.get(name)
+        rows.append([escape(name), _bar(share), f"{share:.0%}", *counts, _about(seconds) if seconds is not None else ""])
     if len(by_activity) > room:
-        rows.append([f"and {plural(len(by_activity) - room, 'more name')}", "", "", "", "", "", ""])
-    return Table(columns("<target", "<", "", "running", "to do", "done", "failed"), rows)
+        rows.append([f"and {plural(len(by_activity) - room, 'more name')}", *[""] * 8])
+    return Table(columns("<target", "<", "", "running", "to do", "done", "failed", "retries", "left"), rows)
+
+
+def _about(seconds: float) -> str:
+    return duration(max(1, round(seconds)))
 
 
 def _or_dash(count: int) -> str:
@@ -77,11 +90,15 @@ def sentence(snapshot: Snapshot) -> str:
     if snapshot.retries:
         words.append(plural(snapshot.retries, "retry", "retries"))
     if snapshot.workers < snapshot.workers_wanted:
-        words.append(f"{snapshot.workers} of {plural(snapshot.workers_wanted, 'worker')}")
+        pending = max(0, snapshot.workers_asked - snapshot.workers)
+        asked = f" ({pending} pending)" if pending else ""
+        words.append(f"{snapshot.workers} of {plural(snapshot.workers_wanted, 'worker')}{asked}")
     else:
         words.append(plural(snapshot.workers, "worker"))
+    if snapshot.utilisation is not None and snapshot.workers:
+        words[-1] += f" {snapshot.utilisation:.0%} busy"
     if snapshot.seconds_left is not None:
-        words.append(f"about {duration(max(1, round(snapshot.seconds_left)))} for what is known")
+        words.append(f"about {_about(snapshot.seconds_left)} for what is known")
     return ", ".join(words)
 
 
@@ -96,9 +113,20 @@ def ending(snapshot: Snapshot) -> str:
     return f"{snapshot.state} after {duration(snapshot.elapsed)}: {', '.join(words)}"
 
 
+def closing(snapshot: Snapshot) -> list[str]:
+    """The last lines: how it ended, and what the requests might rather be."""
+    return [ending(snapshot), *(sentence_of(hint) for hint in snapshot.hints)]
+
+
 def document(snapshot: Snapshot) -> dict[str, Any]:
     names = [
-        {"name": name, "counts": {phase.name.lower(): tally[phase] for phase in Phase}} for name, tally in snapshot.names.items()
+        {
+            "name": name,
+            "counts": {phase.name.lower(): tally[phase] for phase in Phase},
+            "retries": snapshot.retried.get(name, 0),
+            "seconds_left": snapshot.left.get(name),
+        }
+        for name, tally in snapshot.names.items()
     ]
     return {
         "schema": 1,
@@ -108,7 +136,10 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
         "names": names,
         "workers": snapshot.workers,
         "workers_wanted": snapshot.workers_wanted,
+        "workers_asked": snapshot.workers_asked,
+        "utilisation": snapshot.utilisation,
         "failed": snapshot.failed,
         "retries": snapshot.retries,
         "seconds_left": snapshot.seconds_left,
+        "hints": [asdict(hint) for hint in snapshot.hints],
     }
