@@ -13,7 +13,7 @@ from jobtree.errors import UsageError
 from jobtree.master import records as r
 from jobtree.views.history import History
 from jobtree.views.schema import Spread, Stats, to_json
-from jobtree.views.stats import CATEGORIES, FIELDS, csv_rows, lines, ordered, spread, stats_of
+from jobtree.views.stats import CATEGORIES, FIELDS, categories_of, csv_rows, lines, ordered, spread, stats_of
 from jobtree.views.words import Table, aligned
 from tests.views.scribe import Scribe, whole_run
 
@@ -126,6 +126,41 @@ def test_names_are_sorted_by_any_field(tmp_path: Path) -> None:
     for wrong in ("size", "time.middle", "name.min", "count.max"):
         with pytest.raises(UsageError, match="--sort"):
             ordered(found, wrong)
+
+
+def test_efficiency_is_what_was_used_of_what_was_asked_for(tmp_path: Path) -> None:
+    scribe = Scribe(tmp_path / "tree")
+    scribe.begin()
+    scribe.join(1, cpus=4.0)
+    root = scribe.assign(1)
+    first = scribe.next_target
+    scribe.next_target += 2
+    forms = [["big", None, {"memory": 1000, "cpus": 4}]]
+    scribe.put(r.TargetsCreated([1, 1], b"xx", scribe.now, *root, first, 1, forms, [0, 2], {}))
+    scribe.next_n[root] = 3
+    scribe.commit(root)
+    for child, memory in ((first, 250), (first + 1, 100)):
+        attempt = scribe.assign(child)
+        scribe.now += 10
+        scribe.commit(attempt, wall=10.0, user=10.0, memory=memory)
+    scribe.close()
+    found = stats(tmp_path / "tree")
+    big = next(one for one in found.names if one.name == "big")
+    assert (big.asked_memory, big.memory_efficiency, big.cpu_efficiency) == (1000, 0.25, 0.25)
+    assert found.workers.utilisation == 1.0, "four cpus were set aside for each of them"
+    said = [part for part in lines(found, found.names, human=True) if isinstance(part, str)]
+    assert "big (asked 1000, 25% of it used, cpus 25% busy)" in said
+    assert next(one.name for one in ordered(found, "memory_efficiency")) == "big"
+
+
+def test_categories_can_be_chosen(tmp_path: Path) -> None:
+    whole_run(tmp_path / "tree")
+    found = stats(tmp_path / "tree")
+    assert categories_of("Memory, clock") == ("cpu", "memory")
+    with pytest.raises(UsageError, match="--categories size"):
+        categories_of("size")
+    tables = [part for part in lines(found, found.names, human=False, categories=("memory",)) if isinstance(part, Table)]
+    assert [column.title for column in tables[-1].columns] == ["count", "memory min", "median", "mean", "max", "total"]
 
 
 def test_tables_show_the_same_numbers_wide_and_narrow(tmp_path: Path) -> None:

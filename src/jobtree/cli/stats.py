@@ -21,6 +21,7 @@ def main(argv: Sequence[str]) -> int:
     how.add_argument("--json", action="store_true", help="print JSON for programs: seconds and bytes")
     how.add_argument("--csv", action="store_true", help="print a table for spreadsheets: seconds and bytes")
     parser.add_argument("--sort", metavar="FIELD", default="time.median", help=_SORT)
+    parser.add_argument("--categories", metavar="LIST", help="only these: time, cpu, wait, memory, with commas")
     parser.add_argument("--reverse", action="store_true", help="the other way round")
     units = parser.add_mutually_exclusive_group()
     units.add_argument("--human", dest="human", action="store_true", default=None, help=_HUMAN)
@@ -29,9 +30,10 @@ def main(argv: Sequence[str]) -> int:
 
     from ..views.history import History
     from ..views.schema import to_json
-    from ..views.stats import csv_rows, lines, ordered, stats_of
+    from ..views.stats import CATEGORIES, categories_of, csv_rows, lines, ordered, stats_of
     from ..views.words import show
 
+    categories = CATEGORIES if given.categories is None else categories_of(given.categories)
     history = History(tree_of(given.tree))
     history.poll()
     stats = stats_of(history)
@@ -43,12 +45,13 @@ def main(argv: Sequence[str]) -> int:
     else:
         terminal = sys.stdout.isatty()
         human = terminal if given.human is None else given.human
-        show(list(lines(stats, names, human=human, wide=not terminal or shutil.get_terminal_size().columns >= WIDE)), sys.stdout)
+        wide = not terminal or shutil.get_terminal_size().columns >= WIDE // 4 * len(categories)
+        show(list(lines(stats, names, human=human, wide=wide, categories=categories)), sys.stdout)
     return 0
 
 
 _HUMAN = "units for people (default on a terminal)"
 _SORT = (
-    "order of the names: name, count, retries, failed, lost, or such as time.total "
-    "(min, median, mean, max, total of time, cpu, wait, memory)"
+    "order of the names: name, count, retries, failed, lost, wasted, asked_memory, memory_efficiency, cpu_efficiency, "
+    "or such as time.total (min, median, mean, max, total of time, cpu, wait, memory)"
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from typing import Any, NamedTuple
 
-from ..master.nodes import Node
+from ..master.nodes import Form, Node
 from ..protocol.messages import (
     ROW_CAUSE,
     ROW_MEMORY,
@@ -44,6 +44,8 @@ class Attempts:
         self.wall = array("d")
         self.cpu = array("d")
         self.memory = array("q")
+        self.asked_memory = array("q")  # 0: nothing was said
+        self.asked_cpus = array("d")
         self.cause = array("l")
         self.names: list[str] = []
         self.causes: list[str] = [""]
@@ -56,11 +58,13 @@ class Attempts:
     def __len__(self) -> int:
         return len(self.target)
 
-    def ended(self, name: str, path: int, ready_at: float, targets: list[int], rows: list[list[Any]], worker: int) -> None:
-        """Attempts of targets of one name and path have ended."""
+    def ended(self, form: Form, path: int, ready_at: float, targets: list[int], rows: list[list[Any]], worker: int) -> None:
+        """Attempts of targets of one form and path have ended."""
         count = len(rows)
         self.target.extend(targets)
-        self.name.extend([self._name(name)] * count)
+        self.name.extend([self._name(form.name)] * count)
+        self.asked_memory.extend([form.requests.get("memory", 0)] * count)
+        self.asked_cpus.extend([form.requests.get("cpus", 0)] * count)
         self.path.extend([path] * count)
         self.worker.extend([worker] * count)
         self.ready.extend([ready_at] * count)
@@ -73,7 +77,7 @@ class Attempts:
     def lost(self, node: Node, at: float) -> None:
         """An attempt went down with its worker; when it had begun is not known, so it has no length."""
         row: list[Any] = ["", "", LOST, 0, 0, None, None, at, 0.0, 0.0, 0.0, 0]
-        self.ended(node.form.name, self.path_of(node), node.ready_at, [node.id], [row], node.worker)
+        self.ended(node.form, self.path_of(node), node.ready_at, [node.id], [row], node.worker)
 
     def path_of(self, node: Node) -> int:
         """The place of a target in the recursion."""

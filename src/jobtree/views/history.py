@@ -18,7 +18,7 @@ from ..master import records as r
 from ..master.journal.directory import Directory
 from ..master.journal.files import Files
 from ..master.journal.reader import Frame, Reader, Rewound
-from ..master.nodes import Node
+from ..master.nodes import Form, Node
 from ..protocol.messages import (
     ROW_CAUSE,
     ROW_EPOCH,
@@ -76,6 +76,7 @@ class History:
         self.attempts = Attempts() if self._detail else None
         self._assigned: list[tuple[int, int, int]] = []  # epoch, first number, worker
         self._adopted: dict[tuple[int, int], int] = {}
+        self._default_cpus = 1.0
         self.started_at = 0.0
         self.last_at = 0.0
         self._reader = Reader(self.files, self.directory)
@@ -171,11 +172,11 @@ class History:
         found = self.tree.sort(rows)
         for plain in found.plain:
             lot = plain.lot
-            self._well(lot.form.name, lot.ready_at, plain.rows, worker)
+            self._well(lot.form, lot.ready_at, plain.rows, worker)
             if self.attempts is not None:
                 ids = [lot.first + row[ROW_NUMBER] - lot.number for row in plain.rows]
                 path = self.attempts.path_of_child(lot.parent, lot.form.name)
-                self.attempts.ended(lot.form.name, path, lot.ready_at, ids, plain.rows, record.worker)
+                self.attempts.ended(lot.form, path, lot.ready_at, ids, plain.rows, record.worker)
         for place in found.others:
             row = rows[place]
             node = self.tree.current[row[ROW_EPOCH], row[ROW_NUMBER]]
@@ -187,11 +188,9 @@ class History:
                 if row[ROW_MESSAGES]:
                     self._messages(self.tree.current[row[ROW_EPOCH], row[ROW_NUMBER]], row)
 
-    def _well(self, name: str, ready_at: float, rows: list[Row], worker: WorkerHistory) -> None:
-        """Attempts of targets of one name, ready at the same time, have ended well."""
-        taken = self.taken.get(name)
-        if taken is None:
-            taken = self._taken_by(name)
+    def _well(self, form: Form, ready_at: float, rows: list[Row], worker: WorkerHistory) -> None:
+        """Attempts of targets of one form, ready at the same time, have ended well."""
+        taken = self._taken_by(form.name)
         walls = [row[ROW_WALL] for row in rows]
         cpus = [row[ROW_USER] + row[ROW_SYSTEM] for row in rows]
         peaks = [row[ROW_MEMORY] for row in rows]
@@ -199,22 +198,34 @@ class History:
         taken.cpu.extend(cpus)
         taken.wait.extend([max(0.0, row[ROW_STARTED] - ready_at) for row in rows])
         taken.memory.extend(peaks)
+        seconds = sum(walls)
+        paid = seconds * form.requests.get("cpus", self._default_cpus)
+        taken.paid += paid
+        taken.asked_memory = max(taken.asked_memory, form.requests.get("memory", 0))
         worker.targets += len(rows)
-        worker.busy += sum(walls)
+        worker.busy += seconds
+        worker.paid += paid
         worker.cpu += sum(cpus)
         worker.memory = max(worker.memory, *peaks)
 
     def _one_well(self, node: Node, row: Row, worker: WorkerHistory) -> None:
         """The same for one attempt; half of the attempts of a recursion come this way."""
-        taken = self.taken.get(node.form.name)
+        form = node.form
+        taken = self.taken.get(form.name)
         if taken is None:
-            taken = self._taken_by(node.form.name)
+            taken = self._taken_by(form.name)
         wall, cpu, memory = row[ROW_WALL], row[ROW_USER] + row[ROW_SYSTEM], row[ROW_MEMORY]
         wait = row[ROW_STARTED] - node.ready_at
         taken.time.append(wall)
         taken.cpu.append(cpu)
         taken.wait.append(wait if wait > 0.0 else 0.0)
         taken.memory.append(memory)
+        paid = wall * form.requests.get("cpus", self._default_cpus)
+        taken.paid += paid
+        worker.paid += paid
+        asked = form.requests.get("memory", 0)
+        if asked > taken.asked_memory:
+            taken.asked_memory = asked
         worker.targets += 1
         worker.busy += wall
         worker.cpu += cpu
@@ -224,7 +235,7 @@ class History:
     def _note_attempt(self, node: Node, row: Row, worker: int) -> None:
         if self.attempts is not None:
             path = self.attempts.path_of(node)
-            self.attempts.ended(node.form.name, path, node.ready_at, [node.id], [row], worker)
+            self.attempts.ended(node.form, path, node.ready_at, [node.id], [row], worker)
 
     def _failed(self, record: r.AttemptsFailed) -> None:
         worker = self._worker(record.worker)
@@ -236,6 +247,7 @@ class History:
             taken.wasted += row[ROW_WALL]
             worker.targets += 1
             worker.busy += row[ROW_WALL]
+            worker.paid += row[ROW_WALL] * node.form.requests.get("cpus", self._default_cpus)
             worker.cpu += row[ROW_USER] + row[ROW_SYSTEM]
             worker.memory = max(worker.memory, row[ROW_MEMORY])
             self._note_attempt(node, row, record.worker)
@@ -315,7 +327,10 @@ class History:
         return taken if taken is not None else self._taken_by(name)
 
     def _taken_by(self, name: str) -> Taken:
-        return self.taken.setdefault(name, Taken())
+        taken = self.taken.get(name)
+        if taken is None:
+            taken = self.taken[name] = Taken()
+        return taken
 
     def _worker(self, number: int) -> WorkerHistory:
         known = self.workers.get(number)
@@ -328,6 +343,7 @@ class History:
 
     def _epoch_began(self, record: r.EpochBegan) -> None:
         self.epochs.append(EpochHistory(record))
+        self._default_cpus = float(record.options.get("default_cpus") or 1.0)
         self.last_at = record.at
 
     def _run_ended(self, record: r.RunEnded) -> None:

@@ -11,7 +11,7 @@ from ..master import records as r
 class Taken:
     """What the attempts of one name took: columns with an entry for each that ended well, and counts of the others."""
 
-    __slots__ = ("cpu", "failed", "lost", "memory", "retries", "time", "wait", "wasted")
+    __slots__ = ("asked_memory", "cpu", "failed", "lost", "memory", "paid", "retries", "time", "wait", "wasted")
 
     def __init__(self) -> None:
         self.time = array("d")
@@ -20,17 +20,23 @@ class Taken:
         self.memory = array("q")
         self.retries = self.failed = self.lost = 0
         self.wasted = 0.0
+        self.paid = 0.0  # cpu-seconds that those which ended well had for themselves
+        self.asked_memory = 0  # the most that one of them has asked for (bytes)
 
 
 @dataclass(slots=True)
 class WorkerHistory:
-    """One worker that has ever joined. ``busy`` and ``cpu`` are the seconds of its targets, ``memory`` their highest peak."""
+    """One worker that has ever joined. ``busy`` and ``cpu`` are the seconds of its targets, ``memory`` their highest peak.
+
+    ``paid`` are the seconds of its targets times the cpus that they had for themselves.
+    """
 
     joined: r.WorkerJoined
     left_at: float | None = None
     reason: str = ""
     targets: int = 0
     busy: float = 0.0
+    paid: float = 0.0
     cpu: float = 0.0
     memory: int = 0
 

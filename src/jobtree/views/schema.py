@@ -157,7 +157,8 @@ class NameStats:
 
     ``time`` is wall clock, ``cpu`` user and system with subprocesses, ``wait`` from being ready to beginning (the last time,
     where it was tried again); ``memory`` the peak. ``failed`` counts attempts that failed, ``wasted`` their seconds, ``lost``
-    those that went down with their worker.
+    those that went down with their worker. ``asked_memory`` is the most that was asked for (0: nothing was said),
+    ``memory_efficiency`` the highest peak over that, ``cpu_efficiency`` the cpu-seconds used over those set aside; None: unknown.
     """
 
     name: str
@@ -170,6 +171,9 @@ class NameStats:
     cpu: Spread
     wait: Spread
     memory: Spread
+    asked_memory: int = 0
+    memory_efficiency: float | None = None
+    cpu_efficiency: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
