@@ -41,6 +41,36 @@ def test_a_worker_that_comes_back_goes_on_with_what_it_holds() -> None:
     assert office.wrote(r.AttemptsCommitted)
 
 
+def test_while_the_journal_cannot_be_written_a_worker_is_put_off_and_not_taken_for_lost() -> None:
+    office = Office()
+    office.hello(1, uid="w")
+    office.turn(happened.Paused("no room"))
+    for peer in range(2, 9):
+        office.now += 50.0
+        office.hello(peer, uid="w", held=[[1, 1, ROOT, 0, HELD_RUNNING]])
+        busy, *ends = office.step.at_once[-2:]
+        assert busy == want.Send(peer, Type.BUSY, [5.0, "no room"])
+        assert ends == [want.EndSession(peer)]
+        assert not office.step.records, "nothing was decided"
+        assert not office.sent(Type.WELCOME)
+    office.turn(happened.Paused(None))
+    office.hello(9, uid="w", held=[[1, 1, ROOT, 0, HELD_RUNNING]])
+    ((_, verdicts),) = office.sent(Type.WELCOME)
+    assert verdicts == [[1, 1, VERDICT_ADOPT, 0]]
+
+
+def test_a_worker_that_is_put_off_has_no_other_session() -> None:
+    office = Office()
+    office.hello(1, uid="w")
+    office.turn(happened.Paused("no room"))
+    office.hello(2, uid="w", held=[[1, 1, ROOT, 0, HELD_RUNNING]])
+    assert want.EndSession(1) in office.step.at_once
+    office.turn(after=59.0)
+    assert len(office.state.core.roster) == 1
+    office.turn(after=2.0)
+    assert len(office.state.core.roster) == 0, "it has not come back"
+
+
 def test_a_second_session_of_a_worker_ends_the_first() -> None:
     office = Office()
     office.hello(1, uid="w")

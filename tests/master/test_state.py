@@ -182,13 +182,14 @@ def test_sigterm_leaves_the_workers_to_their_patience() -> None:
 
 
 def test_nothing_is_given_out_while_the_journal_cannot_be_written() -> None:
-    office = Office()
+    office = running()
     office.turn(happened.Paused("no room"))
-    office.hello(1)
+    office.create(1, FIRST, 1)
+    office.done(1, FIRST, created=1)
     assert not office.given(1)
-    assert office.sent(Type.WELCOME)
+    assert office.wrote(r.AttemptsCommitted), "what comes is taken in, and acknowledged when it is on disk"
     office.turn(happened.Paused(None))
-    assert office.given(1) == [(FIRST, ROOT)]
+    assert [target for _, target in office.given(1)] == [2]
 
 
 def test_a_stall_of_the_loop_proves_nothing_about_the_workers() -> None:

@@ -17,7 +17,7 @@ def test_types_never_change_their_numbers() -> None:
     assert {kind.name: int(kind) for kind in Type} == {
         "HELLO": 1, "STARTED": 2, "CHILDREN": 3, "DONE": 4, "LOG": 5, "BEAT": 6, "RETURNED": 7, "NEED": 8, "BYE": 9,
         "WELCOME": 20,
-        "REJECT": 21, "NOSESSION": 23, "RUN": 24, "BLOB": 25, "ACK": 26, "CANCEL": 27, "RECALL": 28, "STOP": 31,
+        "REJECT": 21, "BUSY": 22, "NOSESSION": 23, "RUN": 24, "BLOB": 25, "ACK": 26, "CANCEL": 27, "RECALL": 28, "STOP": 31,
     }  # fmt: skip
 
 

@@ -87,3 +87,36 @@ def test_a_run_goes_on_when_there_is_room_again(project: Project) -> None:
     assert "the run is paused: no room to write the journal" in ended.err
     assert "the run goes on" in ended.err
     assert counted(project.noted()) == {str(i): 1 for i in range(-1, 200)}
+
+
+PATIENT = """
+import os, time, jobtree
+
+@jobtree.target
+def root():
+    with open("ledger", "a") as file:
+        file.write("begun\\n")
+    while not os.path.exists("go"):
+        time.sleep(0.02)
+    return "done"
+
+if __name__ == "__main__":
+    import broken_disk
+    broken_disk.arm()
+    print(jobtree.run(root(), tree="T", worker_patience=4, adopt_grace=3, progress="plain"))
+"""
+
+
+def test_a_worker_whose_new_master_has_no_room_waits_with_it_beyond_its_patience(project: Project) -> None:
+    script = project.write("script.py", PATIENT)
+    run = project.start(script)
+    poll(lambda: project.noted() == ["begun"])
+    run.kill()
+    project.write("break", "create,write ENOSPC 2 -1 journal/seg-00000002")  # its first segment is made, and no more fits
+    run = project.start(script)
+    poll(lambda: broken(project) > 9)  # it tries again each second: twice as long as the worker's patience
+    project.write("go", "")
+    make_room(project)
+    ended = run.wait()
+    assert (ended.status, ended.out) == (0, "done\n")
+    assert project.noted() == ["begun"], "the attempt was adopted, and has not run twice"

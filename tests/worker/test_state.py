@@ -120,6 +120,22 @@ def test_a_rejected_worker_leaves_with_status_2() -> None:
     assert made.did(do.Exit) == [do.Exit(2, "the master refuses this worker: wrong version")]
 
 
+def test_a_worker_that_is_put_off_says_hello_again_and_loses_no_patience() -> None:
+    made = Bench(patience=8.0)
+    made.welcome()
+    made.run()
+    made.hears(Type.NOSESSION, [])
+    for _ in range(5):
+        made.turn(after=3.0)
+        made.connect()
+        assert made.said(Type.HELLO)
+        made.hears(Type.BUSY, [5.0, "no room"])
+        assert made.effects == [do.Disconnect(), do.Connect(4.0)]
+        assert made.state.contact is Contact.DIALLING
+    made.turn(after=8.0)
+    assert made.did(do.Exit), "now nobody has answered for so long"
+
+
 def test_an_unanswered_hello_is_said_again_later_and_later() -> None:
     made = Bench()
     delays = []

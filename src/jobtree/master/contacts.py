@@ -7,9 +7,12 @@ from typing import Any
 from ..protocol.messages import Type
 from . import records as r
 from .core import Core
-from .effects import EndSession
+from .effects import EndSession, Send
 from .roster import Worker, about_worker, reconcile
 from .work import Work
+
+#: Seconds after which a worker that was put off may ask again.
+ASK_AGAIN = 5.0
 
 
 class Contacts:
@@ -50,6 +53,20 @@ class Contacts:
         verdicts = self._reconcile(worker, about["held"])
         core.send(peer, Type.WELCOME, [{**core.settings.welcome, "worker": worker.number}, verdicts])
         return True
+
+    def put_off(self, peer: int, about: dict[str, Any], reason: str) -> None:
+        """Nothing can be decided now: a worker that wants a session is told that its master lives, and to ask again.
+
+        It may have been known, and its old session be open on our side only: it is not to be taken for lost meanwhile.
+        """
+        core = self.core
+        worker = core.roster.by_uid.get(about["uid"])
+        if worker is not None:
+            if worker.peer is not None:
+                core.step.at_once.append(EndSession(worker.peer))
+                core.roster.close_session(worker.peer, core.now, core.settings.lost_after)
+            worker.lost_at = core.now + core.settings.lost_after
+        core.step.at_once += [Send(peer, Type.BUSY, [ASK_AGAIN, reason]), EndSession(peer)]
 
     def _refusal(self, about: dict[str, Any]) -> str:
         settings = self.core.settings

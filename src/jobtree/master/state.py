@@ -99,6 +99,8 @@ class MasterState:
         match event:
             case e.Received():
                 self._received(event)
+            case e.Hello() if self._paused is not None:
+                self.contacts.put_off(event.peer, event.about, self._paused)
             case e.Hello():
                 if self.contacts.hello(event.peer, event.about):
                     self.scaling.joined()

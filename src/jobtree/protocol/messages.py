@@ -63,6 +63,7 @@ class Type(IntEnum):
     # master -> worker
     WELCOME = 20
     REJECT = 21
+    BUSY = 22
     NOSESSION = 23
     RUN = 24
     BLOB = 25
@@ -86,8 +87,8 @@ MAY_SEND: Final[dict[Role, frozenset[Type]]] = {
     ),
     Role.MASTER: frozenset(
         {
-            Type.WELCOME, Type.REJECT, Type.NOSESSION, Type.BEAT, Type.RUN, Type.BLOB, Type.ACK, Type.CANCEL, Type.RECALL,
-            Type.STOP,
+            Type.WELCOME, Type.REJECT, Type.BUSY, Type.NOSESSION, Type.BEAT, Type.RUN, Type.BLOB, Type.ACK, Type.CANCEL,
+            Type.RECALL, Type.STOP,
         }
     ),
 }  # fmt: skip

@@ -166,6 +166,9 @@ class WorkerState:
             else:
                 self._lose_contact(now)
             return
+        if message.type is Type.BUSY and self.contact is Contact.GREETING:
+            self._put_off(message.body[0], now)
+            return
         if message.epoch < self.epoch or not self._session.accepts(message):
             self._lose_contact(now)
             return
@@ -257,6 +260,14 @@ class WorkerState:
         delay = min(most, REDIAL_FIRST * 1.6**self._redials) * (0.5 + self._chance() / 2)
         self._redials = min(self._redials + 1, 20)
         self._effects.append(Connect(delay))
+
+    def _put_off(self, seconds: float, now: float) -> None:
+        """The master lives and can decide nothing now (its disk is full): no patience is lost over that."""
+        self._effects.append(Disconnect())
+        self.contact = Contact.DIALLING
+        self._lost_since = now
+        self._redials = self._unanswered = 0
+        self._effects.append(Connect(min(seconds, self._patience / 2) * (0.5 + self._chance() / 2)))
 
     @property
     def _patience(self) -> float:
