@@ -174,6 +174,26 @@ def test_an_attempt_whose_record_was_lost_with_the_power_is_adopted() -> None:
     assert office.sent(Type.WELCOME)[0][1] == [[1, 1, VERDICT_ADOPT, 0]]
 
 
+def test_a_hello_that_a_later_one_has_overtaken_takes_nothing_back() -> None:
+    """It came late, on a connection that its worker has given up; what was given out since is not in it."""
+    office = Office()
+    office.turn(office.greeting(1, uid="w", session=2))
+    assert office.given(1) == [((1, 1), ROOT)]
+    office.turn(office.greeting(2, uid="w", session=1))
+    assert office.step.records == []
+    assert office.did(want.EndSession) == [want.EndSession(2)]
+    office.done(1, (1, 1))
+    assert office.tree.outcome == "complete"
+
+
+def test_nor_does_one_of_a_worker_that_has_left_bring_it_back() -> None:
+    office = Office()
+    office.turn(office.greeting(1, uid="w", session=2))
+    office.hear(1, Type.BYE, ["enough"])
+    office.turn(office.greeting(2, uid="w", session=1))
+    assert not office.wrote(r.WorkerJoined)
+
+
 def test_a_silent_worker_is_lost_after_a_minute_and_not_before() -> None:
     office = Office()
     office.hello(1)

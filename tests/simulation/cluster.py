@@ -17,6 +17,7 @@ from jobtree.master import events as happened
 from jobtree.master import records as r
 from jobtree.master.core import Settings
 from jobtree.master.ledger import Ledger
+from jobtree.master.main import STALL
 from jobtree.master.server import Server
 from jobtree.master.state import MasterState
 from jobtree.master.tree import Tree
@@ -58,6 +59,8 @@ class Faults:
     submit_partly: float = 0.0
     stillborn: float = 0.0
     full: float = 0.0  # the disk is full for a while
+    slow_disk: float = 0.0  # each sync takes seconds, for a while
+    clock: float = 0.0  # a life of the master, or a worker, has a clock that is an hour wrong (a share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,8 @@ class Life:
     gone: set[str] = field(default_factory=set)
     interrupts: int = 0
     paused: str | None = None
+    slow: bool = False  # its disk takes seconds to sync
+    offset: float = 0.0  # of its clock
     faultless: bool = False
 
 
@@ -125,7 +130,7 @@ class SimWorker:
         self.ident = ident
         self.cpus = cluster.recipes.taste.worker_cpus
         self.memory = cluster.world.memory
-        self.skew = cluster.rng.uniform(-2, 2)
+        self.skew = cluster.rng.uniform(-2, 2) + cluster.wrong_by()
         about = About(
             "1", "3.11", RUN_ID, self.uid, block, index, f"host{number}", number, self.cpus, self.memory, 0.0, 600.0
         )  # fmt: skip
@@ -305,6 +310,10 @@ class Cluster:
         """Throw the dice."""
         return chance > 0 and self.rng.random() < chance
 
+    def wrong_by(self) -> float:
+        """What a clock is wrong by, in seconds."""
+        return self.rng.uniform(-3600, 3600) if self.happens(self.faults.clock) else 0.0
+
     def note(self, who: str, events: list[Any], effects: Any) -> None:
         """A line of the story."""
         self.story.append((self.now, who, events, effects))
@@ -367,22 +376,24 @@ class Cluster:
             run=RUN_ID, version="1", python="3.11", workers=self.world.workers, adopt_grace=60.0, default_memory=1 << 30,
             welcome={},
         )  # fmt: skip
-        state = MasterState(tree, ledger, settings, self.now)
+        offset = self.wrong_by()
+        now = self.now + offset
+        state = MasterState(tree, ledger, settings, now)
         server = SimServer(journal.epoch, self)
-        life = self.life = Life(journal.epoch, state, journal, disk, server)
+        life = self.life = Life(journal.epoch, state, journal, disk, server, offset=offset)
         live = {node.chain for node in tree.nodes.values()}
         self.temps = {temp for temp in self.temps if int(temp.split("/")[1].split("-")[0]) in live}
         for name, block in ledger.blocks.items():
             life.known.update(dict.fromkeys(block.ids, name))
         opening: list[r.Record] = []
         if not records:
-            opening.append(r.RunDescribed(self.now, {"name": "root"}))
-        opening.append(r.EpochBegan(self.now, life.epoch, "host", 1, {"keep_going": self.recipes.taste.keep_going}))
+            opening.append(r.RunDescribed(now, {"name": "root"}))
+        opening.append(r.EpochBegan(now, life.epoch, "host", 1, {"keep_going": self.recipes.taste.keep_going}))
         if not records:
             root = self.recipes.root.pack([])
             form = self.recipes.form_of(self.recipes.root)
-            opening.append(r.TargetsCreated([len(root)], root, self.now, 0, 0, 1, 1, [form], [0, 1], {}))
-        self._perform(life, [f"epoch {life.epoch}"], state.begin(opening, self.now))
+            opening.append(r.TargetsCreated([len(root)], root, now, 0, 0, 1, 1, [form], [0, 1], {}))
+        self._perform(life, [f"epoch {life.epoch}"], state.begin(opening, now))
         self._after_turn(life)
         self.at(self.now + 0.5, self._look_at_blocks, life)
 
@@ -409,7 +420,7 @@ class Cluster:
         except Crash:
             self._crashed(life)
             return
-        self._perform(life, events, life.state.step(events, self.now))
+        self._perform(life, events, life.state.step(events, self.now + life.offset))
         self._after_turn(life)
 
     def _perform(self, life: Life, events: list[Any], step: want.Step) -> None:
@@ -427,6 +438,8 @@ class Cluster:
                 life.wait = life.wait or not all(isinstance(record, MAY_WAIT) for record in step.records)
                 life.wait = life.wait and life.disk.dirty
                 self.checks.rows(step.records)
+                if life.slow and step.records and not step.lazy:
+                    self._sync_slowly(life)
             for effect in life.journal.released():
                 self.checks.leaves(life)
                 if self.faults.crash and not self.calm and self.happens(self.faults.crash / 100):
@@ -434,6 +447,15 @@ class Cluster:
                 self._grant(life, effect)
         except Crash:
             self._crashed(life)
+        self.network.lag = 0.0
+
+    def _sync_slowly(self, life: Life) -> None:
+        """The turn takes long, and what it says leaves late."""
+        seconds = self.network.lag = self.rng.choice((1, 7, 20)) * self.rng.random()
+        life.paused_until = self.now + seconds
+        if seconds > STALL:
+            life.inbox.insert(0, happened.Stalled(seconds))
+            self.wake(life, self.now)
 
     def _after_turn(self, life: Life) -> None:
         if life.dead:
@@ -450,7 +472,7 @@ class Cluster:
         if life.inbox:
             self.wake(life, self.now)
         if deadline is not None:
-            self.wake(life, deadline + 1e-6)
+            self.wake(life, deadline - life.offset + 1e-6)
 
     def _grant(self, life: Life, effect: want.Effect) -> None:
         match effect:
@@ -706,6 +728,8 @@ class Cluster:
         elif self.happens(faults.full / 10):
             life.paused = None if life.paused else "the disk is full"
             self._tell(life, happened.Paused(life.paused))
+        elif self.happens(faults.slow_disk / 10):
+            life.slow = not life.slow
         elif self.happens(faults.false_alarm / 10) and life.known:
             ident = rng.choice(sorted(life.known))
             if ident not in life.gone:
@@ -720,6 +744,7 @@ class Cluster:
         self.disk.fuse = None
         if self.life is not None:
             self.life.disk.fuse = None
+            self.life.slow = False
             if self.life.paused:
                 self.life.paused = None
                 self._tell(self.life, happened.Paused(None))
@@ -781,6 +806,7 @@ def world_of(seed: int) -> World:
         stall=maybe(0.02), worker_dies=maybe(0.05 * scale), worker_pauses=maybe(0.15), silent=maybe(0.5),
         runner_dies=0.0 if forgiving else maybe(0.05 * scale), nursery_fails=maybe(0.02), false_alarm=maybe(0.3),
         signal=maybe(0.02), submit_fails=maybe(0.1), submit_partly=maybe(0.2), stillborn=maybe(0.1), full=maybe(0.05),
+        slow_disk=maybe(0.1), clock=maybe(0.5),
     )  # fmt: skip
     if seed % 8 == 0:
         faults = Faults()

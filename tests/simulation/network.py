@@ -41,6 +41,7 @@ class Network:
     clock: Callable[[], float]
     weather: Weather = field(default_factory=Weather)
     carried: int = 0
+    lag: float = 0.0  # seconds that the master's disk takes to sync, before what it says can leave
 
     def up(self, link: Link, frames: list[bytes], arrive: Callable[[Link, list[bytes]], None]) -> None:
         """From the worker to the master."""
@@ -55,7 +56,7 @@ class Network:
         """From the master to the worker."""
         if not self._accident(link) or link.mute_down:
             return
-        link.down_at = max(link.down_at, self.clock() + self._delay())
+        link.down_at = max(link.down_at, self.clock() + self.lag + self._delay())
         self.at(link.down_at, arrive, link, frames)
         if self.rng.random() < self.weather.double / 4:
             self.at(link.down_at + self._delay(), arrive, link, frames)

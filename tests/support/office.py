@@ -29,6 +29,7 @@ class Office:
         self.now = 100.0
         self.records: list[r.Record] = []
         self._numbers: dict[int, int] = {}
+        self._sessions = 0
         tree, ledger = Tree(), Ledger()
         for record in records or []:
             bare = r.decode(r.encode(record)[0])
@@ -67,14 +68,17 @@ class Office:
         """A worker wants a session."""
         return self.turn(self.greeting(peer, uid, held, **about))
 
-    def greeting(self, peer: int, uid: str = "", held: list[list[int]] | None = None, **about: Any) -> happened.Hello:
+    def greeting(
+        self, peer: int, uid: str = "", held: list[list[int]] | None = None, session: int = 0, **about: Any
+    ) -> happened.Hello:
         """A HELLO, not yet taken in."""
         self._numbers[peer] = 0
         known = {
             "version": "1", "python": "3.11", "run": "run", "uid": uid or f"u{peer}", "block": "", "index": 0, "host": "h",
             "pid": 1, "cpus": 1.0, "memory": 8 << 30, "gpus": 0.0, "seen": [0, 0], "held": held or [],
         }  # fmt: skip
-        return happened.Hello(peer, 0, known | about)
+        self._sessions += 1
+        return happened.Hello(peer, 0, session or self._sessions, known | about)
 
     def said(self, peer: int, kind: Type, body: list[Any], data: bytes = b"") -> happened.Received:
         """A message of a worker, not yet taken in."""

@@ -33,13 +33,16 @@ class Contacts:
             worker.held[node.attempt] = node
             core.scheduler.reserve(worker, node.form)
 
-    def hello(self, peer: int, about: dict[str, Any]) -> bool:
+    def hello(self, peer: int, session: int, about: dict[str, Any]) -> bool:
         """A worker wants a session: compare what it holds with what it should, and say so; False if it is refused."""
         core = self.core
         refusal = self._refusal(about)
         if refusal:
             core.send(peer, Type.REJECT, [refusal])
             core.do(EndSession(peer))
+            return False
+        if core.roster.is_stale(about["uid"], session):
+            core.do(EndSession(peer))  # what it says it holds is what it held then
             return False
         worker = core.roster.by_uid.get(about["uid"])
         if worker is None:

@@ -10,10 +10,11 @@ from ..protocol.messages import Type
 
 @dataclass(slots=True)
 class Hello:
-    """A peer with a worker's key wants a session; ``epoch`` is the one it last heard of."""
+    """A peer with a worker's key wants a session; ``epoch`` is the one it last heard of, ``session`` counts its own HELLOs."""
 
     peer: int
     epoch: int
+    session: int
     about: dict[str, Any]
 
 

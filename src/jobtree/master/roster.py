@@ -64,6 +64,7 @@ class Roster:
         self.workers: dict[int, Worker] = {}
         self.by_peer: dict[int, Worker] = {}
         self.by_uid: dict[str, Worker] = {}
+        self.sessions: dict[str, int] = {}  # by uid, of those that have left too: the last one that each has opened
         self.next_number = 1
 
     def __iter__(self) -> Iterator[Worker]:
@@ -82,6 +83,13 @@ class Roster:
         self.by_uid[worker.uid] = worker
         self.next_number = max(self.next_number, worker.number + 1)
         return worker
+
+    def is_stale(self, uid: str, session: int) -> bool:
+        """Whether a HELLO was overtaken by a later one of the same worker, on another connection; else it is the latest now."""
+        if session <= self.sessions.get(uid, 0):
+            return True
+        self.sessions[uid] = session
+        return False
 
     def leave(self, number: int) -> None:
         """Forget a worker."""

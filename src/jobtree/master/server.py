@@ -127,7 +127,7 @@ class Server:
         peer = _Peer(self._next, route, session)
         self._next += 1
         self._peers[peer.number] = self._routes[route] = peer
-        return Hello(peer.number, message.epoch, message.body[0])
+        return Hello(peer.number, message.epoch, message.session, message.body[0])
 
     def send(self, peer: int, kind: Type, body: list[Any], data: bytes = b"") -> None:
         """Send to a peer; a peer that can't take it loses its session."""

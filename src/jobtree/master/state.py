@@ -102,7 +102,7 @@ class MasterState:
             case e.Hello() if self._paused is not None:
                 self.contacts.put_off(event.peer, event.about, self._paused)
             case e.Hello():
-                if self.contacts.hello(event.peer, event.about):
+                if self.contacts.hello(event.peer, event.session, event.about):
                     self.scaling.joined()
                     if self._ending is not None:  # it comes when the others have been sent home
                         core.send(event.peer, Type.STOP, [self._ending.reason])
