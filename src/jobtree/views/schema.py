@@ -181,7 +181,7 @@ class WorkerStats:
     """What the workers did. ``time`` is how long each was there, ``cpu`` and ``memory`` what its targets used.
 
     ``wait`` is the part of its time for which its cpus had no target; ``targets`` how many each has ended; ``utilisation`` the
-    share of the workers' cpu-seconds in which a target ran.
+    share of the workers' cpu-seconds in which a target ran, and ``core_seconds`` how many these were.
     """
 
     count: int
@@ -191,6 +191,7 @@ class WorkerStats:
     wait: Spread
     memory: Spread
     targets: Spread
+    core_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,7 @@ def _workers(workers: list[WorkerHistory], end: float) -> WorkerStats:
         wait=spread([_idle(seconds, worker) for seconds, worker in zip(times, workers, strict=True)]),
         memory=spread([worker.memory for worker in workers]),
         targets=spread([worker.targets for worker in workers]),
+        core_seconds=paid,
     )
 
 
