@@ -48,12 +48,9 @@ class Dispatch:
     def assign(self) -> None:
         """Give ready targets to workers."""
         core = self.core
-        if not core.scheduler.waiting():
+        if not core.roster.takers:
             return
-        workers = [worker for worker in core.roster if worker.peer is not None and not worker.draining]
-        if not workers:
-            return
-        for assignment in core.scheduler.assign(workers, core.now):
+        for assignment in core.scheduler.assign(core.roster.takers, core.now):
             if not self._refuse(assignment):
                 self._give(assignment)
         for number in list(self._letters):
@@ -152,7 +149,7 @@ class Dispatch:
             return
         self._looked = core.now
         # What waits for a worker fits into none of the room there is, or it would have been given out.
-        workers = [worker for worker in core.roster if worker.peer is not None]
+        workers = core.roster.in_contact
         idle = sum(max(0.0, worker.free_cpus) for worker in workers if not worker.draining)
         if idle <= 0:
             return
@@ -175,7 +172,9 @@ class Dispatch:
 
     @property
     def deadline(self) -> float | None:
-        """When the next look is due, if somebody holds more than it can run."""
+        """When the next look is due, if somebody holds more than it can run; at once if a turn was too short for all."""
+        if self.core.scheduler.unsettled:
+            return self.core.now
         crowded = any(worker.free_cpus < 0 for worker in self.core.roster)
         roomy = any(worker.free_cpus > 0 and worker.peer is not None for worker in self.core.roster)
         return self._looked + LOOK_EVERY if crowded and roomy else None

@@ -66,6 +66,27 @@ class Roster:
         self.by_uid: dict[str, Worker] = {}
         self.sessions: dict[str, int] = {}  # by uid, of those that have left too: the last one that each has opened
         self.next_number = 1
+        self._in_contact: list[Worker] | None = None
+        self._takers: list[Worker] | None = None
+
+    @property
+    def in_contact(self) -> list[Worker]:
+        """The workers with an open session; another list whenever it holds others."""
+        if self._in_contact is None:
+            self._in_contact = [worker for worker in self if worker.peer is not None]
+        return self._in_contact
+
+    @property
+    def takers(self) -> list[Worker]:
+        """Those of them that may be given targets; another list whenever it holds others."""
+        if self._takers is None:
+            self._takers = [worker for worker in self.in_contact if not worker.draining]
+        return self._takers
+
+    def drain(self, worker: Worker) -> None:
+        """``worker`` begins nothing new."""
+        worker.draining = True
+        self._takers = None
 
     def __iter__(self) -> Iterator[Worker]:
         return iter(self.workers.values())
@@ -93,6 +114,7 @@ class Roster:
 
     def leave(self, number: int) -> None:
         """Forget a worker."""
+        self._in_contact = self._takers = None
         worker = self.workers.pop(number)
         self.by_uid.pop(worker.uid, None)
         if worker.peer is not None:
@@ -100,6 +122,7 @@ class Roster:
 
     def open_session(self, worker: Worker, peer: int, now: float) -> int | None:
         """``worker`` talks on ``peer`` from now on; the session that this one replaces, if any."""
+        self._in_contact = self._takers = None
         old = worker.peer
         if old is not None:
             self.by_peer.pop(old, None)
@@ -113,6 +136,7 @@ class Roster:
         """The session is over; its worker has some time to come back."""
         worker = self.by_peer.pop(peer, None)
         if worker is not None:
+            self._in_contact = self._takers = None
             worker.peer = None
             worker.lost_at = now + patience
         return worker

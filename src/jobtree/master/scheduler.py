@@ -1,13 +1,19 @@
-"""Which ready target goes to which worker: queues by shape, the deepest first, and as much ahead as hides the wire's latency."""
+"""Which ready target goes to which worker: queues by shape, the deepest first, and as much ahead as hides the wire's latency.
+
+After each turn nothing that waits fits anywhere. So in the next one only two things have to be looked at: shapes that have got
+something ready, which are offered to all workers, and workers that have got room, to whom all shapes are offered until it is
+taken. What a turn costs so depends on what has happened, not on how much waits.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
+from .agenda import Agenda
 from .nodes import Form, Node, Phase, Run
 from .roster import Worker
 
@@ -15,8 +21,8 @@ from .roster import Worker
 KNOWN_AFTER = 5
 #: Targets of a name that was never seen to take longer than this are taken to take this long (seconds).
 SHORTEST = 20e-6
-#: At most so many targets are pushed ahead to one worker in one turn.
-MOST_AT_ONCE = 1000
+#: At most so many targets are pushed ahead to one worker in one turn, and given out altogether.
+MOST_AT_ONCE, MOST_IN_A_TURN = 1000, 5000
 #: So many targets are held by one worker at the most: what it loses with its death has to fit into few records.
 MOST_HELD = 20_000
 #: Sums of fractions of cpus are right but for this.
@@ -66,7 +72,6 @@ class Shape:
     keys: list[tuple[int, int]] = field(default_factory=list)  # a heap
     buckets: dict[tuple[int, int], deque[Run | Node]] = field(default_factory=dict)
     size: int = 0  # targets queued, stale ones included
-    listed: bool = False  # among those that may have something ready
 
     def push(self, what: Run | Node, front: bool = False) -> None:
         """Queue a run or a node."""
@@ -132,8 +137,17 @@ class Scheduler:
         self.target_time = target_time
         self.shapes: dict[tuple[Any, ...], Shape] = {}
         self.learned: dict[str, Learned] = {}
-        self._waiting: list[Shape] = []  # shapes that may have something ready
+        self.unsettled = False  # the last turn has not looked at everything
+        self._agenda: Agenda[Shape] = Agenda()
+        self._least_cpus = float("inf")  # no shape that waits needs fewer
         self._later: list[tuple[float, int, Node]] = []  # a heap: targets to be tried again at a time
+        self._fresh: dict[Shape, None] = {}  # have got something ready since they were last offered to everybody
+        self._eased: dict[int, Worker] = {}  # have got room since they were last offered everything
+        self._workers: list[Worker] = []
+        self._present: set[int] = set()
+        self._given = 0  # in this turn
+        self._most: list[Worker] | None = None  # the workers of whom none has more room than:
+        self._room_at_most = (0.0, 0, 0.0)
 
     def ready(self, what: Run | Node, now: float) -> None:
         """Take in what has become ready."""
@@ -141,11 +155,11 @@ class Scheduler:
             heappush(self._later, (what.not_before, what.id, what))
             return
         shape = self.shape(what.form)
-        if not shape.listed:
-            shape.listed = True
-            self._waiting.append(shape)
         # What was given back has waited longest.
         shape.push(what, front=isinstance(what, Node) and what.begun > 0)
+        self._agenda.file(shape, shape.keys[0])
+        self._fresh[shape] = None
+        self._least_cpus = min(self._least_cpus, shape.cpus)
 
     def wake(self, now: float) -> None:
         """Queue the targets whose time to be tried again has come."""
@@ -163,7 +177,7 @@ class Scheduler:
     @property
     def queued(self) -> int:
         """How many targets wait for a worker."""
-        return sum(shape.size for shape in self._waiting)
+        return sum(shape.size for shape in self._agenda)
 
     def shape(self, form: Form) -> Shape:
         """What a form's targets need."""
@@ -192,42 +206,127 @@ class Scheduler:
         if learned is None:
             learned = self.learned[form.name] = Learned()
         learned.add(seconds, cpu_seconds, memory)
+        if learned.count == KNOWN_AFTER:  # from now on they may be pushed ahead
+            self._fresh.update(dict.fromkeys(self._agenda))
 
     def waiting(self) -> list[Shape]:
         """The shapes that have ready targets, the most urgent first."""
-        left = []
-        for shape in self._waiting:
-            shape.listed = shape.best() is not None
-            if shape.listed:
-                left.append(shape)
-        self._waiting = left
-        self._waiting.sort(key=lambda shape: shape.keys[0])
-        return self._waiting
+        return list(self._walk())
+
+    def unproven(self, workers: list[Worker]) -> list[Shape]:
+        """Of these, the ones that the last `assign` to ``workers``, or to others, has not seen."""
+        return [shape for shape in self._fresh if shape.best() is not None] if workers is self._workers else self.waiting()
 
     def assign(self, workers: list[Worker], now: float) -> Iterator[Assignment]:
-        """Give ready targets to workers: first to free slots, round and round, then ahead of time.
+        """Give ready targets to workers: first to free slots, evenly, then ahead of time.
 
         The caller applies each assignment before it asks for the next one.
         """
-        for shape in self.waiting():
-            yield from self._fill_slots(shape, workers)
-        for shape in self.waiting():
-            yield from self._push_ahead(shape, workers, now)
+        self._notice(workers)
+        fresh, self._fresh = self._fresh, {}
+        eased, self._eased = self._eased, {}
+        free = [worker for number, worker in eased.items() if number in self._present]
+        self._given = 0
+        self._most = None
+        yield from self._offer(fresh, free, workers, self._has_room, self._fill_slots)
+        yield from self._offer(fresh, free, workers, self._is_hungry, lambda shape, some: self._push_ahead(shape, some, now))
+        if self._given >= MOST_IN_A_TURN:
+            self._fresh = {**fresh, **self._fresh}
+            self._eased = {**eased, **self._eased}
+        self.unsettled = bool(self._eased or self._fresh)
 
-    def _fill_slots(self, shape: Shape, workers: Iterable[Worker]) -> Iterator[Assignment]:
-        roomy = [worker for worker in workers if self._slots(shape, worker)]
-        while roomy:
-            left = []
+    def _notice(self, workers: list[Worker]) -> None:
+        """Who was not there the last time may be offered everything; the list is another one if its members are."""
+        if workers is not self._workers:
+            for worker in workers:
+                if worker.number not in self._present:
+                    self._eased[worker.number] = worker
+            self._workers = workers
+            self._present = {worker.number for worker in workers}
+
+    def _offer(
+        self,
+        fresh: dict[Shape, None],
+        free: list[Worker],
+        workers: list[Worker],
+        wants: Callable[[Worker], bool],
+        give: Callable[[Shape, list[Worker]], Iterator[Assignment]],
+    ) -> Iterator[Assignment]:
+        """Offer fresh shapes to all workers, and all shapes to the free ones, the most urgent first."""
+        left = dict(fresh)
+        open_to_all = [worker for worker in workers if wants(worker)] if left else []
+        free = [worker for worker in free if wants(worker)]
+        for shape in self._walk():
+            if not free or self._given >= MOST_IN_A_TURN:
+                break
+            before = self._given
+            if shape in left:
+                del left[shape]
+                yield from give(shape, open_to_all)
+            else:
+                yield from give(shape, free)
+            if self._given != before:
+                free = [worker for worker in free if wants(worker)]
+                open_to_all = [worker for worker in open_to_all if wants(worker)]
+        for shape in sorted((shape for shape in left if shape.best() is not None), key=lambda shape: shape.keys[0]):
+            if not open_to_all or self._given >= MOST_IN_A_TURN:
+                break
+            before = self._given
+            yield from give(shape, open_to_all)
+            if self._given != before:
+                open_to_all = [worker for worker in open_to_all if wants(worker)]
+
+    def _walk(self) -> Iterator[Shape]:
+        """The shapes that have something ready, in order; what happens to them meanwhile is seen."""
+        for shape, filed in self._agenda.walk():
+            if shape.best() is None:
+                self._agenda.drop(shape)
+                if not self._agenda:
+                    self._least_cpus = float("inf")
+            elif shape.keys[0] != filed:
+                self._agenda.file(shape, shape.keys[0])  # it is less urgent by now, and comes later
+            else:
+                yield shape
+
+    def _has_room(self, worker: Worker) -> bool:
+        return worker.free_cpus + SLACK >= self._least_cpus
+
+    def _fill_slots(self, shape: Shape, workers: list[Worker]) -> Iterator[Assignment]:
+        if self._most is not workers:
+            self._measure(workers)
+        if not shape.fits(*self._room_at_most):
+            return
+        if shape.size < len(workers):  # no need to look at all of them
+            for worker in workers:
+                if self._fits(shape, worker):
+                    if shape.best() is None:
+                        return
+                    yield from self._fill_worker(shape, worker, 1)
+        roomy = [worker for worker in workers if self._fits(shape, worker)]
+        while roomy and shape.best() is not None:
+            share = max(1, -(-shape.size // len(roomy)))
             for worker in roomy:
-                what = shape.best()
-                if what is None:
-                    return
-                if self._slots(shape, worker):
-                    yield self._take(shape, worker, what, 1)
-                    left.append(worker)
-            roomy = left
+                yield from self._fill_worker(shape, worker, share)
+            roomy = [worker for worker in roomy if self._fits(shape, worker)]
 
-    def _slots(self, shape: Shape, worker: Worker) -> bool:
+    def _fill_worker(self, shape: Shape, worker: Worker, share: int) -> Iterator[Assignment]:
+        while share > 0 and (what := shape.best()) is not None and self._given < MOST_IN_A_TURN:
+            count = min(share, self._room(shape, worker), what.count if isinstance(what, Run) else 1)
+            if not count:
+                return
+            share -= count
+            yield self._take(shape, worker, what, count)
+
+    def _measure(self, workers: list[Worker]) -> None:
+        """Find out what fits on none of these, by one look at a shape; rooms only shrink while they are filled."""
+        self._most = workers
+        self._room_at_most = (
+            max((worker.free_cpus for worker in workers), default=0.0),
+            max((worker.free_memory for worker in workers), default=0),
+            max((worker.free_gpus for worker in workers), default=0.0),
+        )
+
+    def _fits(self, shape: Shape, worker: Worker) -> bool:
         """Whether a target of ``shape`` can start on ``worker`` now."""
         return (
             worker.free_cpus + SLACK >= shape.cpus
@@ -235,24 +334,32 @@ class Scheduler:
             and worker.free_memory >= shape.memory_on(worker, self.default_memory)
         )
 
+    def _room(self, shape: Shape, worker: Worker) -> int:
+        """How many targets of ``shape`` can start on ``worker`` now, at most as many as are given at once."""
+        room = float(MOST_AT_ONCE)
+        if shape.cpus:
+            room = min(room, (worker.free_cpus + SLACK) // shape.cpus)
+        if shape.gpus:
+            room = min(room, (worker.free_gpus + SLACK) // shape.gpus)
+        if room > 0 and (memory := shape.memory_on(worker, self.default_memory)):
+            room = min(room, worker.free_memory // memory)
+        return max(0, int(room))
+
+    def _is_hungry(self, worker: Worker) -> bool:
+        return worker.backlog < self.target_time * max(1.0, worker.cpus) and len(worker.held) < MOST_HELD
+
     def _push_ahead(self, shape: Shape, workers: list[Worker], now: float) -> Iterator[Assignment]:
         what = shape.best()
-        if what is None:
+        if what is None or not workers or self.expected(what.form) is None:
             return
-        share = shape.size // len(workers) + 1 if workers else 0  # so that nobody gets the whole end of a queue
+        share = shape.size // len(self._workers) + 1  # so that nobody gets the whole end of a queue
         for worker in workers:
             slots = self._moving_slots(shape, worker, now) if shape.fits_at_all(worker) else 0.0
-            if slots <= 0:
-                continue
-            left = min(share, MOST_AT_ONCE, MOST_HELD - len(worker.held))
-            while left > 0:
-                what = shape.best()
-                if what is None:
-                    return
-                count = min(self._ahead(worker, what.form, slots), left)
+            left = min(share, MOST_AT_ONCE, MOST_HELD - len(worker.held)) if slots > 0 else 0
+            while left > 0 and (what := shape.best()) is not None and self._given < MOST_IN_A_TURN:
+                count = min(self._ahead(worker, what.form, slots), left, what.count if isinstance(what, Run) else 1)
                 if count < 1:
                     break
-                count = min(count, what.count) if isinstance(what, Run) else 1
                 left -= count
                 yield self._take(shape, worker, what, count)
 
@@ -274,12 +381,15 @@ class Scheduler:
 
     def _take(self, shape: Shape, worker: Worker, what: Run | Node, count: int) -> Assignment:
         """Reserve, and hand out; the caller makes it true."""
+        self._given += count
         self.reserve(worker, what.form, count)
         shape.taken(what, count)
         return Assignment(worker, what, count)
 
     def reserve(self, worker: Worker, form: Form, count: int = 1) -> None:
         """Note that ``worker`` holds ``count`` more targets of ``form``; fewer, if negative."""
+        if count < 0:
+            self._eased[worker.number] = worker
         shape = self.shape(form)
         worker.free_cpus -= shape.cpus * count
         worker.free_gpus -= shape.gpus * count
@@ -293,6 +403,7 @@ class Scheduler:
         if worker.held:
             self.reserve(worker, form, -1)
         else:
+            self._eased[worker.number] = worker
             worker.idle()  # sums of fractions drift
 
 

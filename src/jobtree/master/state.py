@@ -189,10 +189,10 @@ class MasterState:
     def _refuse(self) -> None:
         """Fail the targets that ask for more than any worker has."""
         core = self.core
-        workers = [worker for worker in core.roster if worker.peer is not None]
+        workers = core.roster.in_contact
         if not workers:
             return
-        for shape in core.scheduler.waiting():
+        for shape in core.scheduler.unproven(core.roster.takers):
             fits_the_next = not shape.missing and shape.fits(core.settings.worker_cpus, core.settings.worker_memory, 0.0)
             if not fits_the_next and not any(shape.fits_at_all(worker) for worker in workers):
                 self._refuse_shape(shape, workers)

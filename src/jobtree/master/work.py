@@ -56,7 +56,8 @@ class Work:
             case Type.STARTED:
                 self._started(worker, body[0])
             case Type.RETURNED:
-                worker.draining = worker.draining or body[1]
+                if body[1] and not worker.draining:
+                    self.core.roster.drain(worker)
                 self.given_back(worker, [Attempt(epoch, number) for epoch, number in body[0]])
             case Type.LOG:
                 self._log(worker, body[0], data)
