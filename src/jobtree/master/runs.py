@@ -7,12 +7,19 @@ from collections.abc import Iterator
 
 from .nodes import Run, Source
 
+#: A block of keys is cut in two when it has so many.
+BLOCK = 1024
+
 
 class Runs:
-    """All runs that are not used up; targets leave a run from its front."""
+    """All runs that are not used up; targets leave a run from its front.
+
+    The keys (the first id of each run as it was when it was added) lie sorted in blocks, so that no change is a long move.
+    """
 
     def __init__(self) -> None:
-        self._keys: list[int] = []  # sorted: the first id of each run as it was when it was added
+        self._blocks: list[list[int]] = [[]]
+        self._firsts: list[int] = [0]  # of each block
         self._runs: dict[int, Run] = {}
 
     def __iter__(self) -> Iterator[Run]:
@@ -20,28 +27,55 @@ class Runs:
 
     def add(self, run: Run) -> None:
         """Take in a run."""
-        insort(self._keys, run.first)
+        place = self._block_of(run.first)
+        block = self._blocks[place]
+        insort(block, run.first)
+        if len(block) > BLOCK:
+            half = len(block) // 2 if block[-1] != run.first else BLOCK  # they mostly come in order
+            self._blocks.insert(place + 1, block[half:])
+            self._firsts.insert(place + 1, block[half])
+            del block[half:]
         self._runs[run.first] = run
 
     def find(self, target: int) -> Run | None:
         """The run in which a target waits, if it does."""
-        place = bisect_right(self._keys, target) - 1
-        if place < 0:
+        key = self._key_of(target)
+        if key is None:
             return None
-        run = self._runs[self._keys[place]]
+        run = self._runs[key]
         return run if run.first <= target < run.first + run.count else None
 
     def shrink(self, run: Run, count: int) -> None:
         """The first ``count`` targets of a run have left it."""
-        place = bisect_right(self._keys, run.first) - 1
-        key = self._keys[place]
+        key = self._key_of(run.first)
+        assert key is not None, f"no run is known at {run.first}"
         run.first += count
         run.first_n += count
         run.index += count
         run.count -= count
         if not run.count:
             del self._runs[key]
-            del self._keys[place]
+            self._forget(key)
+
+    def _block_of(self, target: int) -> int:
+        return max(0, bisect_right(self._firsts, target) - 1)
+
+    def _key_of(self, target: int) -> int | None:
+        """The last key that is not above ``target``."""
+        place = self._block_of(target)
+        block = self._blocks[place]
+        at = bisect_right(block, target) - 1
+        if at >= 0:
+            return block[at]
+        return self._blocks[place - 1][-1] if place else None
+
+    def _forget(self, key: int) -> None:
+        place = self._block_of(key)
+        block = self._blocks[place]
+        del block[bisect_right(block, key) - 1]
+        if not block and len(self._blocks) > 1:
+            del self._blocks[place]
+            del self._firsts[place]
 
     def split(self, run: Run, target: int) -> Run | None:
         """Make ``target`` the first of a run; the new run that this takes, or None if it was the first already."""
@@ -58,5 +92,5 @@ class Runs:
 
     def clear(self) -> None:
         """Forget them all."""
-        self._keys.clear()
+        self._blocks, self._firsts = [[]], [0]
         self._runs.clear()
