@@ -30,7 +30,7 @@ COMPUTING = frozenset({
 #: Doors: who may open which of the outside worlds.
 DOORS = {
     "zmq": {"protocol.keys", "protocol.knock", "master.server", "worker.connection"},
-    "subprocess": {"_command", "launchers.local", "launchers.shell"},
+    "subprocess": {"_command", "master.compaction", "launchers.local", "launchers.shell"},
     "pickle": {"protocol.calls", "protocol.payload", "protocol.tracebacks"},
     "cloudpickle": {"protocol.payload"},
     "tblib": {"protocol.payload", "protocol.tracebacks"},

@@ -20,6 +20,7 @@ from .errors import JournalDamaged, UsageError
 from .launchers import registry
 from .launchers.base import WorkerSize
 from .master import records as r
+from .master.compaction import Compaction
 from .master.core import Settings
 from .master.fence import Fence
 from .master.fleet import Fleet
@@ -34,6 +35,7 @@ from .master.main import Clock, Display, Master, occupy_standard_descriptors, ra
 from .master.outputs import Outputs
 from .master.promises import Blob
 from .master.server import Server
+from .master.snapshot import restore
 from .master.state import MasterState
 from .master.sweeper import Sweeper
 from .master.tree import Tree
@@ -115,6 +117,12 @@ def _make_parent(path: Path) -> None:
 
 def replay(opened: Opened) -> None:
     """Apply what the journal has and the tree has not; payloads stay where they are."""
+    base = opened.reader.base
+    if base is not None and not opened.tree.records:
+        opened.ledger = restore(base.state(), opened.tree)
+        opened.payloads.rest_on(base.payloads, base.position.record)
+        for problem in opened.reader.useless:
+            log.warning("%s; the snapshot before it and the segments after that tell the same", problem)
     for frame in opened.reader:
         opened.payloads.index(frame)
         for head in frame.heads:
@@ -175,6 +183,10 @@ def master(opened: Opened, options: Options, around: Surroundings, display: Disp
         stack.callback(fence.close)
         stack.callback(journal.close)
         fence.attest()
+        compactor = [sys.executable, "-P", str(Path(__file__).with_name("_compact.py")), str(opened.path)]
+        tail_bytes = opened.reader.counts.bytes
+        compaction = Compaction(compactor, opened.directory, journal, opened.reader.base, tail_bytes, display.say)
+        stack.callback(compaction.close)
         server = _server(opened, options, announcement)
         stack.callback(server.close, 0.2)
         size, count = worker_size(options)
@@ -196,7 +208,7 @@ def master(opened: Opened, options: Options, around: Surroundings, display: Disp
             name = blobs.write_blob(blobs.blob_path(opened.path, epoch, number, blobs.RESULT), content)
             return [*name, epoch, number]
 
-        yield Master(state, journal, server, fleet, sweeper, outputs, display, clock, fence, spill, interrupts)
+        yield Master(state, journal, server, fleet, sweeper, outputs, display, clock, fence, compaction, spill, interrupts)
 
 
 def _settings(opened: Opened, options: Options, around: Surroundings, size: WorkerSize, count: int) -> Settings:

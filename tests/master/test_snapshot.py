@@ -13,6 +13,7 @@ from jobtree.master.audit import audit, dump
 from jobtree.master.ledger import Ledger
 from jobtree.master.snapshot import Span, items, named_blobs, restore, spans
 from jobtree.master.tree import Tree
+from jobtree.views.swift import SwiftTree
 from tests.simulation import simulate
 from tests.simulation.disk import read
 from tests.support.garden import TOLERANT, Garden
@@ -20,12 +21,13 @@ from tests.support.garden import TOLERANT, Garden
 Both = tuple[Tree, Ledger]
 
 
-def written_and_read(tree: Tree, ledger: Ledger) -> Both:
+def written_and_read(tree: Tree, ledger: Ledger, into: Tree | None = None) -> Both:
     """By way of bytes, as in a file."""
+    into = into if into is not None else Tree()
     data = b"".join(msgpack.packb(item) for item in items(tree, ledger))
     unpacker = msgpack.Unpacker(strict_map_key=False)
     unpacker.feed(data)
-    return restore(unpacker)
+    return into, restore(unpacker, into)
 
 
 def apply(both: Both, record: r.Record) -> None:
@@ -53,11 +55,11 @@ def covered(needed: list[Span], kept: list[Span], before: int) -> bool:
     )
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(12))
 def test_a_restored_tree_goes_on_as_the_replayed_one_does(seed: int) -> None:
     records = recorded(seed)
     rng = Random(seed)
-    for cut in sorted(rng.sample(range(1, len(records) + 1), min(12, len(records)))):
+    for cut in sorted(rng.sample(range(1, len(records) + 1), min(8, len(records)))):
         replayed: Both = Tree(), Ledger()
         for record in records[:cut]:
             apply(replayed, record)
@@ -73,6 +75,27 @@ def test_a_restored_tree_goes_on_as_the_replayed_one_does(seed: int) -> None:
                 assert dump(*restored) == dump(*replayed)
                 assert [node.id for node in restored[0].nodes.values()] == [node.id for node in replayed[0].nodes.values()]
                 assert covered(spans(restored[0]), kept, cut)
+
+
+@pytest.mark.parametrize("seed", range(12, 18))
+def test_a_reader_s_tree_may_be_written_and_restored_too(seed: int) -> None:
+    records = recorded(seed)
+    rng = Random(seed)
+    for cut in rng.sample(range(1, len(records) + 1), min(6, len(records))):
+        replayed: Both = Tree(), Ledger()
+        swift: tuple[SwiftTree, Ledger] = SwiftTree(), Ledger()
+        for record in records[:cut]:
+            apply(replayed, record)
+            apply(swift, record)
+        swift[0].settle()
+        restored = written_and_read(*swift, into=SwiftTree())
+        assert dump(*restored) == dump(*replayed)
+        for record in records[cut:]:
+            apply(replayed, record)
+            apply(restored, record)
+        assert isinstance(restored[0], SwiftTree)
+        restored[0].settle()
+        assert dump(*restored) == dump(*replayed)
 
 
 def test_a_snapshot_of_a_snapshot_is_the_same_snapshot() -> None:

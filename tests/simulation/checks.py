@@ -166,8 +166,8 @@ class Checks:
         held = sum(len(worker.held) for worker in core.roster)
         self.require(held == len(core.tree.current), f"{len(core.tree.current)} attempts are current, {held} are held by workers")
 
-    def same(self, life: Life, records: list[r.Record]) -> None:
-        """What a replay makes of the journal is what the living master has."""
+    def same(self, living: Tree, books: Ledger, records: list[r.Record]) -> None:
+        """What a replay makes of all records is what a living master has, and what one has that began with a snapshot."""
         tree, swift, ledger = Tree(), SwiftTree(), Ledger()
         for record in records:
             bare = r.decode(r.encode(record)[0])  # as recovery does it: payloads stay where they are
@@ -176,7 +176,7 @@ class Checks:
             ledger.apply(bare)
             self.require(tree.tallies == swift.tallies, f"a reader counts {swift.tallies} and not {tree.tallies}")
         swift.settle()
-        ours = dump(life.state.core.tree, life.state.core.ledger)
+        ours = dump(living, books)
         for name, theirs in (("replay", dump(tree, ledger)), ("reader", dump(swift, ledger))):
             for mine, other in zip(ours, theirs, strict=False):
                 self.require(mine == other, f"live and {name} differ:\n  live   {mine}\n  {name} {other}")

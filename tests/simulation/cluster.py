@@ -16,7 +16,6 @@ from jobtree.master import effects as want
 from jobtree.master import events as happened
 from jobtree.master import records as r
 from jobtree.master.core import Settings
-from jobtree.master.ledger import Ledger
 from jobtree.master.main import STALL
 from jobtree.master.server import Server
 from jobtree.master.state import MasterState
@@ -27,6 +26,7 @@ from jobtree.worker import effects as do
 from jobtree.worker import events as e
 from jobtree.worker.state import About, WorkerState
 
+from . import compactor
 from .checks import MAY_WAIT, Broken, Checks
 from .disk import Crash, Disk, read, take_up
 from .network import Link, Network, Weather
@@ -61,6 +61,7 @@ class Faults:
     full: float = 0.0  # the disk is full for a while
     slow_disk: float = 0.0  # each sync takes seconds, for a while
     clock: float = 0.0  # a life of the master, or a worker, has a clock that is an hour wrong (a share)
+    compact: float = 0.0  # the journal is compacted
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class Life:
     slow: bool = False  # its disk takes seconds to sync
     offset: float = 0.0  # of its clock
     faultless: bool = False
+    compacting: bool = False
 
 
 class SimServer(Server):
@@ -293,6 +295,7 @@ class Cluster:
         self.hidden: set[str] = set()  # ... of which the launcher will never know
         self.story: deque[tuple[float, str, list[Any], Any]] = deque(maxlen=120)
         self.restarts = 0
+        self.compactions = 0
         self.in_calm = 0  # restarts since
         self.turns = 0
         self.dials = 0
@@ -362,12 +365,10 @@ class Cluster:
             self._crashed(None)
             return
         self.checks.replayed(records)
-        tree, ledger = Tree(), Ledger()
-        for record in records:
-            bare = r.decode(r.encode(record)[0])
-            tree.apply(bare)
-            ledger.apply(bare)
-        if tree.outcome == "complete" and isinstance(records[-1], r.RunEnded):
+        tree, ledger = compactor.restored(disk, records)
+        self.checks.same(tree, ledger, records)
+        last = next((record for record in reversed(records) if not isinstance(record, r.SnapshotTaken)), None)
+        if tree.outcome == "complete" and isinstance(last, r.RunEnded):
             disk.fuse = None
             journal.close()
             self._finished(tree, journal)
@@ -462,10 +463,10 @@ class Cluster:
             return
         self.checks.state(life)
         if self.happens(0.01):
-            self.checks.same(life, read(life.disk))
+            self.checks.same(life.state.core.tree, life.state.core.ledger, read(life.disk))
         outcome = life.state.outcome
         if outcome is not None:
-            self.checks.same(life, read(life.disk))
+            self.checks.same(life.state.core.tree, life.state.core.ledger, read(life.disk))
             self._ended(life, outcome.state)
             return
         deadline = life.state.deadline
@@ -489,6 +490,8 @@ class Cluster:
             case want.RemoveTemp(chain):
                 self.temps = {temp for temp in self.temps if temp.split("/")[1].split("-")[0] != str(chain)}
                 self.checks.temp_removed(chain)
+            case want.Prune():
+                compactor.prune(life.disk, life.journal, effect)
             case want.RemoveBlob(epoch, number, name):
                 self.blobs.pop((str(epoch), str(number), name), None)
 
@@ -730,11 +733,39 @@ class Cluster:
             self._tell(life, happened.Paused(life.paused))
         elif self.happens(faults.slow_disk / 10):
             life.slow = not life.slow
+        elif self.happens(faults.compact / 10) and not life.compacting:
+            self._begin_compaction(life)
         elif self.happens(faults.false_alarm / 10) and life.known:
             ident = rng.choice(sorted(life.known))
             if ident not in life.gone:
                 life.gone.add(ident)
                 self._tell(life, happened.BlockGone(life.known[ident], ident, "the launcher believes so"))
+
+    def _begin_compaction(self, life: Life) -> None:
+        try:
+            if self.faults.crash and self.happens(0.1):
+                life.disk.fuse = self.rng.randint(0, 6)
+            life.journal.seal()
+        except Crash:
+            self._crashed(life)
+            return
+        life.compacting = True
+        self.at(self.now + self.rng.choice((0.01, 1.0, 30.0)) * self.rng.random(), self._compact, life)
+
+    def _compact(self, life: Life) -> None:
+        """Another process does this; it may outlive the master that has started it, and die before it."""
+        life.compacting = False
+        try:
+            made = compactor.run(self.disk if life.dead else life.disk, self.rng, dies=self.happens(0.3))
+        except Crash:
+            self.note("compactor", ["has died"], None)
+            if self.faults.crash and self.happens(0.3) and not life.dead:
+                self._crashed(life)
+            return
+        self.note("compactor", [made], None)
+        if made is not None:
+            self.compactions += 1
+            self._tell(life, made)
 
     def _calm_down(self) -> None:
         self.calm = True
@@ -806,7 +837,7 @@ def world_of(seed: int) -> World:
         stall=maybe(0.02), worker_dies=maybe(0.05 * scale), worker_pauses=maybe(0.15), silent=maybe(0.5),
         runner_dies=0.0 if forgiving else maybe(0.05 * scale), nursery_fails=maybe(0.02), false_alarm=maybe(0.3),
         signal=maybe(0.02), submit_fails=maybe(0.1), submit_partly=maybe(0.2), stillborn=maybe(0.1), full=maybe(0.05),
-        slow_disk=maybe(0.1), clock=maybe(0.5),
+        slow_disk=maybe(0.1), clock=maybe(0.5), compact=0.5 if Random(seed ^ 0xC0DE).random() < 0.5 else 0.0,
     )  # fmt: skip
     if seed % 8 == 0:
         faults = Faults()

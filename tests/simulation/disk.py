@@ -28,6 +28,7 @@ class Disk(MemoryFiles):
         super().__init__()
         self.rng = rng
         self.fuse: int | None = None
+        self.archive: list[r.Record] = []  # what was compacted, as somebody remembers it who is not there
         self.dirty = False  # something has been written that no sync has covered
 
     def write(self, descriptor: int, data: bytes | memoryview, offset: int) -> int:
@@ -57,6 +58,11 @@ class Disk(MemoryFiles):
             raise Crash
         super().sync_directory(path)
 
+    def unlink(self, path: str) -> None:
+        if self._burnt():
+            raise Crash
+        super().unlink(path)
+
     def _burnt(self) -> bool:
         if self.fuse is None:
             return False
@@ -66,6 +72,7 @@ class Disk(MemoryFiles):
     def after_crash(self, *, power: bool) -> Disk:
         """What the next master finds."""
         after = Disk(self.rng)
+        after.archive = self.archive
         after._root = self.crash(self.rng, power=power)._root
         return after
 
@@ -76,17 +83,23 @@ def take_up(disk: Disk) -> tuple[Journal, list[r.Record]]:
     epoch = directory.claim_epoch(_SOMEBODY).epoch
     reader = Reader(disk, directory)
     payloads = Payloads(disk, directory)
-    found = _records(reader, payloads)
+    found = _records(reader, payloads, disk.archive)
     return Journal.open(disk, directory, epoch, reader.tail, payloads), found
 
 
-def read(disk: MemoryFiles) -> list[r.Record]:
+def read(disk: Disk) -> list[r.Record]:
     """All that a reader finds."""
-    return _records(Reader(disk, Directory.open(disk, TREE)), None)
+    return _records(Reader(disk, Directory.open(disk, TREE)), None, disk.archive)
 
 
-def _records(reader: Reader, payloads: Payloads | None) -> list[r.Record]:
-    found = []
+def _records(reader: Reader, payloads: Payloads | None, archive: list[r.Record]) -> list[r.Record]:
+    found: list[r.Record] = []
+    base = reader.base
+    if base is not None:
+        found += archive[: base.position.record]
+        assert len(found) == base.position.record, "a snapshot tells of more than was ever compacted"
+        if payloads is not None:
+            payloads.rest_on(base.payloads, base.position.record)
     for frame in reader:
         if payloads is not None:
             payloads.index(frame)

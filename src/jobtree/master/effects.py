@@ -102,6 +102,16 @@ class RemoveBlob:
 
 
 @dataclass(slots=True)
+class Prune:
+    """A snapshot stands for all records below ``record``: take their payloads from it, and remove files of the journal."""
+
+    name: str
+    record: int
+    index_offset: int  # where the snapshot's index stands; 0: it is known already
+    remove: list[str]
+
+
+@dataclass(slots=True)
 class Tell:
     """Words for the console and the log of the master, with a logging level name."""
 
@@ -109,7 +119,7 @@ class Tell:
     text: str
 
 
-Effect = Send | EndSession | Submit | Find | CancelBlocks | Output | RemoveTemp | RemoveBlob | Tell
+Effect = Send | EndSession | Submit | Find | CancelBlocks | Output | RemoveTemp | RemoveBlob | Prune | Tell
 
 
 @dataclass(slots=True)

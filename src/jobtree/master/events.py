@@ -85,4 +85,21 @@ class Paused:
     reason: str | None = field(default=None)
 
 
-Event = Hello | Received | PeerLost | BlockSubmitted | SubmitFailed | BlockGone | Signalled | Stalled | Paused
+@dataclass(slots=True)
+class Compacted:
+    """There is a snapshot of the frames from ``first`` to before ``last``, and of all before them; files may go for it.
+
+    ``record`` is the number of the next record, ``index_offset`` says where the snapshot's index stands (0: it is known already).
+    """
+
+    name: str
+    bytes: int
+    sha: str
+    first: int
+    last: int
+    record: int
+    index_offset: int
+    remove: list[str] = field(default_factory=list)
+
+
+Event = Hello | Received | PeerLost | BlockSubmitted | SubmitFailed | BlockGone | Signalled | Stalled | Paused | Compacted

@@ -20,7 +20,21 @@ from typing import Any, Protocol
 from ..protocol.messages import Type
 from . import events as e
 from . import records as r
-from .effects import CancelBlocks, Effect, EndSession, Find, Output, RemoveBlob, RemoveTemp, Send, Step, Submit, Tell
+from .compaction import Compaction
+from .effects import (
+    CancelBlocks,
+    Effect,
+    EndSession,
+    Find,
+    Output,
+    Prune,
+    RemoveBlob,
+    RemoveTemp,
+    Send,
+    Step,
+    Submit,
+    Tell,
+)  # fmt: skip
 from .fence import Fence
 from .fleet import Fleet
 from .journal.writer import Journal
@@ -82,6 +96,7 @@ class Master:
     display: Display
     clock: Clock
     fence: Fence
+    compaction: Compaction
     spill: Callable[[int, int, bytes], list[Any]]  # writes a value to TREE/blobs; how a message names it
     interrupts: int = 0  # how many ^C count as pressed already: in a notebook the first one stops
     _signals: list[e.Event] = field(default_factory=list)
@@ -109,15 +124,24 @@ class Master:
                 if self.server.heard_of > self.journal.epoch:
                     self.fence.check()
                 events += self._journal_news(now)
+                if journal.paused is None:
+                    events += self.compaction.news(now)
                 self._perform(state.step(events, now))
                 if now - shown >= SHOW_EVERY:
                     shown = now
                     self.fence.look()
                     self.outputs.flush()
                     self.display.show(state)
-        outcome = state.outcome
-        assert outcome is not None
-        return outcome
+            assert state.outcome is not None
+            if state.outcome.state in ("complete", "failed"):
+                self._compact_at_the_end()
+        return state.outcome
+
+    def _compact_at_the_end(self) -> None:
+        """Whoever looks at the run from now on has less to read."""
+        made: list[e.Event] = [*self.compaction.finish(lambda: bool(self._signals))]
+        if made:
+            self._perform(self.state.step(made, self.clock()))
 
     def _patience(self) -> float:
         """How long the loop may wait for something to happen."""
@@ -145,6 +169,10 @@ class Master:
             case Output():
                 self.outputs.write(effect)
             case RemoveTemp() | RemoveBlob():
+                self.sweeper.post(effect)
+            case Prune():
+                self.fence.check()
+                self.compaction.prune(effect)
                 self.sweeper.post(effect)
             case Tell(level, text):
                 self.display.say(level, text)

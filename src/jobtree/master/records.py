@@ -266,13 +266,25 @@ class Summary(Record):
     counts: dict[str, list[int]]
 
 
+@dataclass(slots=True)
+class SnapshotTaken(Record):
+    """The frames from ``first`` to before ``last`` are in a snapshot and a part of the history; older files may go."""
+
+    code: ClassVar[int] = 22
+    at: float
+    first: int
+    last: int
+    bytes: int
+    sha: str
+
+
 TYPES: dict[int, type[Record]] = {
     kind.code: kind
     for kind in (
         RunDescribed, EpochBegan, TargetsCreated, CodeAdded, AttemptsAssigned, AttemptsStarted, AttemptsReturned,
         AttemptsAdopted, AttemptsCommitted, AttemptsFailed, AttemptsLost, TargetsRetried, SubtreesCancelled,
         TargetsRefused, BlockPlanned,
-        BlockKnown, BlockEnded, WorkerJoined, WorkerLeft, RunEnded, Summary,
+        BlockKnown, BlockEnded, WorkerJoined, WorkerLeft, RunEnded, Summary, SnapshotTaken,
     )
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from typing import Any, TypeAlias
 
+from ..errors import JournalDamaged
 from ..ids import Attempt
 from ..protocol.messages import VALUE_INLINE
 from . import records as r
@@ -48,12 +49,15 @@ def items(tree: Tree, ledger: Ledger) -> Iterator[Item]:
         yield ["joined", *(getattr(joined, name) for name in _JOINED)]
 
 
-def restore(found: Iterable[Item]) -> tuple[Tree, Ledger]:
-    """The tree and the ledger that items tell of; raises ValueError, KeyError or TypeError where they tell of none."""
-    reading = _Reading()
-    for kind, *values in found:
-        reading.take[kind](*values)
-    return reading.tree, reading.ledger
+def restore(found: Iterable[Item], tree: Tree) -> Ledger:
+    """Put what items tell of into an empty tree, and a ledger; raises JournalDamaged if they are not of this version."""
+    reading = _Reading(tree)
+    try:
+        for kind, *values in found:
+            reading.take[kind](*values)
+    except (ValueError, KeyError, TypeError, IndexError) as problem:
+        raise JournalDamaged(f"a snapshot of the journal was written by another version of jobtree ({problem!r})") from problem
+    return reading.ledger
 
 
 def spans(tree: Tree) -> list[Span]:
@@ -168,8 +172,8 @@ class _Written:
 class _Reading:
     """The other way: each item makes its object, or ties two of them."""
 
-    def __init__(self) -> None:
-        self.tree = Tree()
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
         self.ledger = Ledger()
         self._forms: list[Form] = []
         self._slots: list[Slot] = []

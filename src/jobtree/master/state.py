@@ -14,7 +14,7 @@ from . import records as r
 from .contacts import Contacts
 from .core import Core, Settings
 from .dispatch import Dispatch
-from .effects import EndSession, RemoveBlob, RemoveTemp, Send, Step
+from .effects import EndSession, Prune, RemoveBlob, RemoveTemp, Send, Step
 from .ledger import Ledger
 from .nodes import Phase, Run
 from .roster import Worker
@@ -123,6 +123,9 @@ class MasterState:
                         worker.lost_at += event.seconds
             case e.Paused():
                 self._paused = event.reason
+            case e.Compacted():
+                core.emit(r.SnapshotTaken(core.now, event.first, event.last, event.bytes, event.sha))
+                core.do(Prune(event.name, event.record, event.index_offset, event.remove))
 
     def _received(self, event: e.Received) -> None:
         worker = self.core.roster.by_peer.get(event.peer)

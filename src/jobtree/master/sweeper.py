@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from .effects import RemoveBlob, RemoveTemp
+from .effects import Prune, RemoveBlob, RemoveTemp
 
 log = logging.getLogger("jobtree.master")
 
@@ -23,11 +23,12 @@ class Sweeper:
         self._may_act = may_act  # whether the tree is still ours
         self._temp = tree / "tmp"
         self._blobs = tree / "blobs"
-        self._requests: queue.SimpleQueue[RemoveTemp | RemoveBlob | None] = queue.SimpleQueue()
+        self._journal = tree / "journal"
+        self._requests: queue.SimpleQueue[RemoveTemp | RemoveBlob | Prune | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="jobtree-sweeper", daemon=True)
         self._thread.start()
 
-    def post(self, request: RemoveTemp | RemoveBlob) -> None:
+    def post(self, request: RemoveTemp | RemoveBlob | Prune) -> None:
         """Have something removed."""
         self._requests.put(request)
 
@@ -50,10 +51,13 @@ class Sweeper:
             try:
                 if not self._may_act():
                     continue
-                if isinstance(request, RemoveTemp):
-                    self._remove_temp(request.chain)
-                else:
-                    self._remove_blob(request)
+                match request:
+                    case RemoveTemp(chain):
+                        self._remove_temp(chain)
+                    case RemoveBlob():
+                        self._remove_blob(request)
+                    case Prune():
+                        self._prune(request.remove)
             except Exception as error:  # noqa: BLE001
                 # Nothing depends on it; the next start tries again. But on this thread all later removals depend.
                 log.warning("%s could not be removed: %s: %s", request, type(error).__name__, error)
@@ -68,6 +72,11 @@ class Sweeper:
     def _remove_blob(self, blob: RemoveBlob) -> None:
         path = self._blobs / f"{blob.number & 0xFF:02x}" / f"{blob.epoch}-{blob.number}-{blob.name}"
         path.unlink(missing_ok=True)
+
+    def _prune(self, names: Iterable[str]) -> None:
+        """Files of the journal that a snapshot has made needless, the oldest first."""
+        for name in names:
+            (self._journal / name).unlink(missing_ok=True)
 
 
 def _remove_flat(top: Path) -> None:

@@ -75,6 +75,7 @@ class Tree(Upward):
             r.WorkerLeft: self._nothing,
             r.RunEnded: self._nothing,
             r.Summary: self._nothing,
+            r.SnapshotTaken: self._nothing,
         }
 
     def apply(self, record: r.Record) -> None:
@@ -450,4 +451,4 @@ class Tree(Upward):
         return node
 
     def _nothing(self, record: r.Record) -> None:
-        """Records about blocks, workers and runs say nothing about targets."""
+        """Records about blocks, workers, runs and snapshots say nothing about targets."""

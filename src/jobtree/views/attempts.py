@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 from typing import Any, NamedTuple
 
@@ -28,6 +29,14 @@ class Path(NamedTuple):
     level: int
 
 
+class Words(NamedTuple):
+    """Where the names, the paths and the causes of other columns stand among ours."""
+
+    names: list[int]
+    paths: list[int]
+    causes: list[int]
+
+
 class Attempts:
     """Columns with an entry for each ended attempt: ``cause`` 0 is a good end, else a place in ``causes``.
 
@@ -36,9 +45,9 @@ class Attempts:
 
     def __init__(self) -> None:
         self.target = array("q")
-        self.name = array("l")
-        self.path = array("l")
-        self.worker = array("l")
+        self.name = array("q")
+        self.path = array("q")
+        self.worker = array("q")
         self.ready = array("d")
         self.started = array("d")
         self.wall = array("d")
@@ -46,7 +55,7 @@ class Attempts:
         self.memory = array("q")
         self.asked_memory = array("q")  # 0: nothing was said
         self.asked_cpus = array("d")
-        self.cause = array("l")
+        self.cause = array("q")
         self.names: list[str] = []
         self.causes: list[str] = [""]
         self.paths: list[Path] = []
@@ -73,6 +82,26 @@ class Attempts:
         self.cpu.extend([row[ROW_USER] + row[ROW_SYSTEM] for row in rows])
         self.memory.extend([row[ROW_MEMORY] for row in rows])
         self.cause.extend([self._cause(row[ROW_CAUSE]) if row[ROW_CAUSE] else 0 for row in rows])
+
+    def learn(self, names: list[str], causes: list[str], paths: list[list[Any]]) -> Words:
+        """Get to know the words that other columns use."""
+        ours: list[int] = []
+        for above, name, _ in paths:
+            ours.append(self._path(ours[above] if above >= 0 else -1, name))
+        return Words([self._name(name) for name in names], ours, [self._cause(cause) for cause in causes])
+
+    def extend(self, words: Words, columns: dict[str, bytes]) -> None:
+        """Take in columns that were written elsewhere, with their words; those that are not there yet hold zeros."""
+        translated = {"name": words.names, "path": words.paths, "cause": words.causes}
+        count = len(columns["target"]) // self.target.itemsize
+        for name, column in vars(self).items():
+            if not isinstance(column, array):
+                continue
+            more = array(column.typecode, columns.get(name, bytes(count * column.itemsize)))
+            if sys.byteorder == "big":
+                more.byteswap()
+            place_of = translated.get(name)
+            column.extend(more if place_of is None else [place_of[place] for place in more])
 
     def lost(self, node: Node, at: float) -> None:
         """An attempt went down with its worker; when it had begun is not known, so it has no length."""

@@ -25,8 +25,15 @@ ROW = [
 
 
 def documents(files: Files, directory: Directory) -> Iterator[dict[str, Any]]:
-    """A document for each record, in order; raises JournalDamaged when it comes to the first bad spot."""
-    for frame in Reader(files, directory):
+    """A document for each item of the last snapshot, and for each record after it, in order.
+
+    Raises JournalDamaged when it comes to the first bad spot.
+    """
+    reader = Reader(files, directory)
+    if reader.base is not None:
+        for kind, *values in reader.base.state():
+            yield {"snapshot": reader.base.head.name, "item": kind, "values": _plain(values)}
+    for frame in reader:
         for position, head in enumerate(frame.heads):
             place = {"record": frame.first_record + position, "frame": frame.sequence}
             yield {**place, "segment": str(frame.segment), "offset": frame.offset, **described(head)}

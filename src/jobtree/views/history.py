@@ -18,7 +18,10 @@ from ..master import records as r
 from ..master.journal.directory import Directory
 from ..master.journal.files import Files
 from ..master.journal.reader import Frame, Reader, Rewound
+from ..master.journal.snapshots import read_part
+from ..master.ledger import Ledger
 from ..master.nodes import Form, Node
+from ..master.snapshot import restore
 from ..protocol.messages import (
     ROW_CAUSE,
     ROW_EPOCH,
@@ -32,6 +35,7 @@ from ..protocol.messages import (
     ROW_USER,
     ROW_WALL,
 )
+from . import parts
 from .attempts import Attempts
 from .kept import BlockHistory, EpochHistory, Taken, WorkerHistory
 from .schema import Failure
@@ -56,17 +60,20 @@ class History:
     """
 
     def __init__(
-        self, path: str, *, files: Files | None = None, on_messages: OnMessages | None = None, detail: bool = False
-    ) -> None:
+        self, path: str, *, files: Files | None = None, on_messages: OnMessages | None = None, detail: bool = False,
+        sealed: bool = False,
+    ) -> None:  # fmt: skip
+        """With ``sealed`` only segments that have a successor are read, and of finished targets only what those tell."""
         self.path = path
         self.files = files or Files()
         self.directory = Directory.open(self.files, path)
-        self._on_messages = on_messages
+        self.on_messages = on_messages
+        self._sealed = sealed
         self._detail = detail
         self._clear()
 
     def _clear(self) -> None:
-        self.tree = SwiftTree()
+        self.tree, self.ledger = SwiftTree(), Ledger()  # the ledger is that of the last snapshot
         self.taken: dict[str, Taken] = {}
         self.failures: dict[int, Failure] = {}
         self.remains: dict[int, Remains] = {}
@@ -74,12 +81,13 @@ class History:
         self.blocks: dict[str, BlockHistory] = {}
         self.epochs: list[EpochHistory] = []
         self.attempts = Attempts() if self._detail else None
-        self._assigned: list[tuple[int, int, int]] = []  # epoch, first number, worker
-        self._adopted: dict[tuple[int, int], int] = {}
+        self.assigned: list[tuple[int, int, int]] = []  # epoch, first number, worker
+        self.adopted: dict[tuple[int, int], int] = {}
         self._default_cpus = 1.0
         self.started_at = 0.0
         self.last_at = 0.0
-        self._reader = Reader(self.files, self.directory)
+        self.reader = Reader(self.files, self.directory, sealed=self._sealed)
+        self._stands = False
         self._watchers: dict[type[r.Record], Callable[[Any], None]] = {
             r.RunDescribed: self._described,
             r.EpochBegan: self._epoch_began,
@@ -105,13 +113,27 @@ class History:
         with _no_gc():
             while True:
                 try:
-                    for frame in self._reader:
+                    self._stand_on_base()
+                    for frame in self.reader:
                         self._take(frame)
                 except Rewound:
                     self._clear()  # what was read last does not count any more
                     continue
                 break
         return self.tree.records != before
+
+    def _stand_on_base(self) -> None:
+        """Begin with what the snapshot holds from which the journal goes on."""
+        base = self.reader.base
+        if base is None or self._stands:
+            return
+        self._stands = True
+        self.tree = SwiftTree()
+        self.ledger = restore(base.state(), self.tree)
+        self._default_cpus = float(self.tree.options.get("default_cpus") or 1.0)
+        parts.stand(self, base.views())
+        for part in base.head.parts if not self._sealed else ():
+            parts.add(self, read_part(self.files, self.directory, part))
 
     @property
     def elapsed(self) -> float:
@@ -120,15 +142,18 @@ class History:
 
     def worker_of(self, epoch: int, number: int) -> int:
         """The worker that an attempt was given to last; 0 for one that the journal does not know."""
-        adopted = self._adopted.get((epoch, number))
+        adopted = self.adopted.get((epoch, number))
         if adopted is not None:
             return adopted
-        place = bisect_right(self._assigned, (epoch, number, sys.maxsize)) - 1
-        return self._assigned[place][2] if place >= 0 and self._assigned[place][0] == epoch else 0
+        place = bisect_right(self.assigned, (epoch, number, sys.maxsize)) - 1
+        return self.assigned[place][2] if place >= 0 and self.assigned[place][0] == epoch else 0
 
     def payloads(self, record: int, first: int, count: int) -> tuple[list[int], bytes]:
         """The lengths and the bytes of payloads of a record, looked up in the journal; LookupError where there are none."""
-        for frame in Reader(self.files, self.directory):
+        reader = Reader(self.files, self.directory)
+        if reader.base is not None and record < reader.base.position.record:
+            return reader.base.payloads.fetch(record, first, count)
+        for frame in reader:
             position = record - frame.first_record
             if 0 <= position < len(frame.heads):
                 lengths = frame.heads[position][1] or []
@@ -161,11 +186,11 @@ class History:
     # -- attempts; each is called before the record becomes part of the tree ----------------------------------------
 
     def _was_assigned(self, record: r.AttemptsAssigned) -> None:
-        self._assigned.append((self.tree.epoch, record.first, record.worker))
+        self.assigned.append((self.tree.epoch, record.first, record.worker))
 
     def _was_adopted(self, record: r.AttemptsAdopted) -> None:
         for epoch, number, _ in record.attempts:
-            self._adopted[epoch, number] = record.worker
+            self.adopted[epoch, number] = record.worker
 
     def _committed(self, record: r.AttemptsCommitted) -> None:
         worker, rows = self._worker(record.worker), record.rows
@@ -183,7 +208,7 @@ class History:
             self._one_well(node, row, worker)
             if self.attempts is not None:
                 self._note_attempt(node, row, record.worker)
-        if self._on_messages is not None:
+        if self.on_messages is not None:
             for row in rows:
                 if row[ROW_MESSAGES]:
                     self._messages(self.tree.current[row[ROW_EPOCH], row[ROW_NUMBER]], row)
@@ -257,7 +282,7 @@ class History:
             else:
                 taken.retries += 1
             place += length
-            if row[ROW_MESSAGES] and self._on_messages is not None:
+            if row[ROW_MESSAGES] and self.on_messages is not None:
                 self._messages(node, row)
 
     def _note_failure(self, node: Node, row: list[Any], record: r.AttemptsFailed) -> None:
@@ -318,8 +343,8 @@ class History:
             self.remains.pop(target, None)
 
     def _messages(self, node: Node, row: list[Any]) -> None:
-        assert self._on_messages is not None
-        self._on_messages(node.id, node.form.name, node.begun + 1, row[ROW_EPOCH], row[ROW_NUMBER], row[ROW_MESSAGES])
+        assert self.on_messages is not None
+        self.on_messages(node.id, node.form.name, node.begun + 1, row[ROW_EPOCH], row[ROW_NUMBER], row[ROW_MESSAGES])
 
     def _taken(self, node: Node) -> Taken:
         name = node.form.name

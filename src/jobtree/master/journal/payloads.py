@@ -14,6 +14,7 @@ from jobtree.master.journal.files import Files, close
 from jobtree.master.journal.frames import BadFrame, Head, Incomprehensible
 from jobtree.master.journal.reader import Frame
 from jobtree.master.journal.segments import DamageFound, SegmentName
+from jobtree.master.journal.snapshots import KeptPayloads
 
 _OPEN_SEGMENTS = 8
 
@@ -33,12 +34,29 @@ class Payloads:
         self._cached = 0
         self._cache_bytes = cache_bytes
         self._open: OrderedDict[SegmentName, int] = OrderedDict()
+        self._kept: KeptPayloads | None = None
+        self._kept_below = 0  # payloads of records below this number are found in the snapshot only
+
+    def rest_on(self, kept: KeptPayloads, record: int) -> None:
+        """From now on take the payloads of records below ``record`` from a snapshot: their segments may go."""
+        keep = bisect_left(self._first_records, record)
+        for first_record in self._first_records[:keep]:
+            block = self._cache.pop(first_record, None)
+            self._cached -= block.weight if block else 0
+        for column in (self._first_records, self._offsets, self._lengths, self._segment_numbers):
+            del column[:keep]
+        self._close_segments()
+        if self._kept is not None:
+            self._kept.close()
+        self._kept, self._kept_below = kept, record
 
     def fetch(self, record: int, first: int = 0, count: int = 1) -> tuple[list[int], bytes]:
         """The lengths of `count` payloads of a record from number `first` on, and their bytes.
 
         Raises LookupError where the record has none of these, JournalDamaged where they cannot be read.
         """
+        if record < self._kept_below and self._kept is not None:
+            return self._kept.fetch(record, first, count)
         return self._block_of(record).payloads(record, first, count)
 
     def index(self, frame: Frame) -> None:
@@ -75,6 +93,11 @@ class Payloads:
 
     def close(self) -> None:
         """Close the files that were opened to read."""
+        self._close_segments()
+        if self._kept is not None:
+            self._kept.close()
+
+    def _close_segments(self) -> None:
         while self._open:
             segment, descriptor = self._open.popitem()
             close(self._files, descriptor, str(segment))

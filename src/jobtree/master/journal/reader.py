@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from jobtree.errors import JobtreeError, StorageFailed
-from jobtree.master.journal import frames
+from jobtree.master.journal import frames, segments, snapshots
 from jobtree.master.journal.directory import Directory
 from jobtree.master.journal.files import Files, close
 from jobtree.master.journal.frames import BadFrame, Head, Header, Incomprehensible, Kind, SegmentHeader
 from jobtree.master.journal.segments import DamageFound, Segment, SegmentName
+from jobtree.master.journal.snapshots import Position, Snapshot
 
 _WINDOW_BYTES = 4 << 20
 _FRAME_BYTES = frames.HEADER_BYTES + frames.MAX_PAYLOAD_BYTES
@@ -87,13 +88,21 @@ class Counts(NamedTuple):
 class Reader:
     """The frames of a journal in order. Iterating again goes on where it ended, so a view can follow.
 
-    Iterating raises JournalDamaged for what was written and cannot be read, and Rewound (see there). It
-    changes nothing on disk. An unfinished last frame is the end, this time.
+    Where there is a ``base``, the frames are those after it: what it holds comes before them. With ``sealed`` it reads only
+    segments that have a successor, and it looks for a base of frames below ``before`` only, if that is given. Iterating raises
+    JournalDamaged for what was written and cannot be read, and Rewound (see there). It changes nothing on disk. An unfinished
+    last frame is the end, this time.
     """
 
-    def __init__(self, files: Files, directory: Directory) -> None:
+    def __init__(self, files: Files, directory: Directory, *, sealed: bool = False, before: int | None = None) -> None:
         self._files = files
         self._directory = directory
+        self._sealed = sealed
+        self._before = before
+        self._base: Snapshot | None = None
+        self._begun = False
+        self._newest = 0  # the newest snapshot that was there when reading began, by its name
+        self._useless: list[DamageFound] = []
         self._window = _Window(files)
         self._ahead: deque[Segment] = deque()  # the segments after this one, as far as they are known
         self._segment: Segment | None = None
@@ -108,7 +117,27 @@ class Reader:
         self._ignored: list[tuple[str, int, int]] = []
         self._torn_bytes = 0
 
+    @property
+    def base(self) -> Snapshot | None:
+        """The newest sound snapshot that the journal goes on from, read from end to end when it is first asked for."""
+        if not self._begun:
+            self._begin()
+        return self._base
+
+    @property
+    def useless(self) -> tuple[DamageFound, ...]:
+        """Newer snapshots than the base that are damaged: the base and the segments after it tell the same."""
+        return tuple(self._useless)
+
+    @property
+    def position(self) -> Position | None:
+        """Where reading has come to; None: nowhere yet."""
+        name = self._segment.name if self._segment is not None else None
+        return Position(name, self._offset, self._sequence, self._crc, self._record) if name is not None else None
+
     def __iter__(self) -> Iterator[Frame]:
+        if not self._begun:
+            self._begin()
         try:
             while True:
                 yield from self._rest_of_segment()
@@ -138,6 +167,40 @@ class Reader:
     def chain(self) -> tuple[SegmentName, ...]:
         """The segments that have been entered, in order."""
         return tuple(self._chain)
+
+    def _begin(self) -> None:
+        """Find the chain, back to the beginning or to the newest sound snapshot that it goes on from."""
+        with self._reading():
+            names = self._files.names(self._directory.path)
+        self._newest = max(filter(None, map(segments.snapshot_of, names)), default=0)
+        heads, self._useless = snapshots.heads_of(self._files, self._directory, names)
+        if self._before is not None:
+            heads = [head for head in heads if head.position.frames < self._before]
+        name = max(filter(None, map(SegmentName.parse, names)), default=None)
+        if name is None:
+            if heads:
+                raise self._damage("the segments after the last snapshot are gone")
+            return
+        chain: list[Segment] = []
+        while name is not None:
+            segment = self._first_frame(name)
+            chain.append(segment)
+            name = self._predecessor(segment)
+            if any(head.position.carries(segment.header) and self._stands_on(head) for head in heads):
+                break
+        self._ahead.extend(reversed(chain))
+        self._begun = True
+
+    def _stands_on(self, head: snapshots.Head) -> bool:
+        """Go on from a snapshot, if it is sound."""
+        try:
+            self._base = Snapshot(self._files, self._directory, head)
+        except DamageFound as problem:
+            self._useless.append(problem)
+            return False
+        name, self._offset, self._sequence, self._crc, self._record = head.position
+        self._segment = Segment(name, _UNKNOWN, 0, 0)
+        return True
 
     def _rest_of_segment(self) -> Iterator[Frame]:
         """The frames from here to where the segment ends, or ends for now."""
@@ -198,11 +261,18 @@ class Reader:
 
     def _go_on(self) -> bool:
         """Find what comes after the place where reading stopped; False: nothing yet."""
+        if not self._begun:
+            return False
         if not self._ahead:
             self._ahead.extend(self._successors())
+        if self._sealed and len(self._ahead) == 1 and self._at_end_of_sealed(self._ahead[0]):
+            return False
         if self._ahead:
             return self._reach(self._ahead[0])
         return self._segment is not None and self._judge_tail()
+
+    def _at_end_of_sealed(self, last: Segment) -> bool:
+        return self._segment is None or self._offset >= last.header.valid_bytes
 
     def _reach(self, following: Segment) -> bool:
         """Enter the segment that follows, if all that it builds on has been read."""
@@ -222,7 +292,7 @@ class Reader:
             raise self._damage(f"{segment.name} does not follow what is there", segment)
         if header.first_record != self._record or header.first_sequence < self._sequence:
             raise self._damage("it begins with another record than the next one", segment)
-        if self._segment is not None:
+        if self._segment is not None and self._chain:  # of the base's own segment nothing may be left
             self._note_ignored(self._segment)
         self._segment = segment
         self._seed = frames.seed_of(self._directory.run_id, segment.name.epoch)
@@ -313,6 +383,17 @@ class Reader:
         name = self._segment.name if self._segment else None
         return DamageFound(self._path(name), self._offset, self._sequence, reason)
 
+    def _overtaken(self) -> bool:
+        """Whether there is a snapshot beyond the place where we are, so that a segment may have been removed with reason."""
+        known = self._sequence if self._begun else self._newest
+        return any(found is not None and found > known for found in map(segments.snapshot_of, self._names()))
+
+    def _names(self) -> list[str]:
+        try:
+            return self._files.names(self._directory.path)
+        except OSError:
+            return []
+
     def _path(self, name: SegmentName | None) -> str:
         return f"{self._directory.path}/{name}" if name else self._directory.path
 
@@ -322,6 +403,8 @@ class Reader:
         try:
             yield
         except OSError as error:
+            if error.errno == errno.ENOENT and self._overtaken():
+                raise Rewound("what was to be read next is in a newer snapshot by now") from error
             if error.errno in _LOST:
                 raise self._damage(f"it cannot be read ({error.strerror})", segment) from error
             raise StorageFailed(f"{self._directory.path} cannot be read: {error.strerror}") from error

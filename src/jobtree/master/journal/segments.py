@@ -12,6 +12,8 @@ FORMAT_NAME = "FORMAT"
 LOCK_NAME = "LOCK"
 _SEGMENT = re.compile(r"seg-(\d{8})-(\d{15})\.log")
 _EPOCH = re.compile(r"epoch-(\d{8})")
+_SNAPSHOT = re.compile(r"snap-(\d{15})\.snap")
+_PART = re.compile(r"hist-(\d{15})-(\d{15})\.part")
 
 
 class SegmentName(NamedTuple):
@@ -58,6 +60,28 @@ class DamageFound(JournalDamaged):
             f"{self.reason}. "
             "Nothing was changed; restore the file from a backup, or see `jobtree journal verify`"
         )
+
+
+def snapshot_name(sequence: int) -> str:
+    """The name of the snapshot of all frames below a number."""
+    return f"snap-{sequence:015}.snap"
+
+
+def snapshot_of(name: str) -> int | None:
+    """The number below which a snapshot of this name has all frames, or None: the file is something else."""
+    match = _SNAPSHOT.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def part_name(first: int, last: int) -> str:
+    """The name of the part of the history that tells of the frames from ``first`` to before ``last``."""
+    return f"hist-{first:015}-{last:015}.part"
+
+
+def part_of(name: str) -> tuple[int, int] | None:
+    """The frames that a part of this name tells of, or None: the file is something else."""
+    match = _PART.fullmatch(name)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def epoch_name(epoch: int) -> str:

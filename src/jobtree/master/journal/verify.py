@@ -11,13 +11,15 @@ from jobtree.master.journal.files import Files
 from jobtree.master.journal.frames import Head
 from jobtree.master.journal.reader import Counts, Reader
 from jobtree.master.journal.segments import SegmentName
+from jobtree.master.journal.snapshots import Snapshot, heads_of, read_part
 
 
 class Report(NamedTuple):
     """What a journal holds. `damage` is the first bad spot (None: it is sound), all else is counted up to it.
 
     `torn_bytes` follow at `torn_offset` in `torn_segment`: the unfinished end of a master that was killed, or
-    what a living one is writing just now. `unused` are segments that no newer one builds on.
+    what a living one is writing just now. `unused` are segments that no newer one builds on. `snapshot` is the one from which the
+    journal goes on, and `notes` tell what is wrong with files that it can do without.
     """
 
     counts: Counts
@@ -27,11 +29,16 @@ class Report(NamedTuple):
     torn_bytes: int
     unused: tuple[str, ...]
     damage: JournalDamaged | None
+    snapshot: str | None = None
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
         """The report in words, a line each."""
         counts = self.counts
         yield (f"{counts.records:,} records in {counts.frames:,} frames, {counts.segments:,} segments, {counts.bytes:,} bytes")
+        if self.snapshot:
+            yield self.snapshot
+        yield from self.notes
         for name, offset, size in counts.ignored:
             yield f"{name}: {size:,} bytes from offset {offset} on do not count: its successor left them out"
         for name in self.unused:
@@ -55,8 +62,13 @@ class Row(NamedTuple):
 def verify(files: Files, directory: Directory) -> Report:
     """Read all of a journal, and say what is there and what is the first thing wrong with it."""
     reader = Reader(files, directory)
-    damage = None
+    damage = base = snapshot = None
+    notes: list[str] = []
     try:
+        base = reader.base
+        if base is not None:
+            snapshot, notes = _snapshot(files, directory, base), list(_spare(files, directory, base))
+        notes = [str(problem) for problem in reader.useless] + notes
         for _ in reader:
             pass
         last = reader.tail.proven
@@ -64,8 +76,9 @@ def verify(files: Files, directory: Directory) -> Report:
     except JournalDamaged as found:
         damage = found
     tail = reader.tail
-    names = map(SegmentName.parse, files.names(directory.path))
-    unused = [str(name) for name in names if name is not None and name not in reader.chain]
+    start = base.position.frames if base is not None else 0
+    names = filter(None, map(SegmentName.parse, files.names(directory.path)))
+    unused = [str(name) for name in names if name not in reader.chain and name.first_sequence >= start]
     return Report(
         reader.counts,
         tail.next_sequence,
@@ -74,7 +87,32 @@ def verify(files: Files, directory: Directory) -> Report:
         0 if damage else tail.torn_bytes,
         () if damage else tuple(unused),
         damage,
+        snapshot,
+        tuple(notes),
     )
+
+
+def _snapshot(files: Files, directory: Directory, base: Snapshot) -> str:
+    """The snapshot in words; raises JournalDamaged where a part of the history that belongs to it is not sound."""
+    for part in base.head.parts:
+        for _ in read_part(files, directory, part):
+            pass
+    parts = f"{len(base.head.parts):,} parts of the history" if len(base.head.parts) != 1 else "one part of the history"
+    return f"{base.head.name}: the state after {base.position.record:,} records, {base.sum.bytes:,} bytes, and {parts}"
+
+
+def _spare(files: Files, directory: Directory, base: Snapshot) -> Iterator[str]:
+    """What is wrong with the snapshot before the last one and the segments after it, which are there in case of need."""
+    older, _ = heads_of(files, directory, files.names(directory.path))
+    if not any(head.position.frames < base.position.frames for head in older):
+        return
+    spare = Reader(files, directory, before=base.position.frames)
+    try:
+        for _frame in spare:
+            pass
+    except JournalDamaged as problem:
+        yield f"{problem} (not needed as long as {base.head.name} is sound)"
+    yield from (str(problem) for problem in spare.useless)
 
 
 def dump(files: Files, directory: Directory, describe: Callable[[Head], str] = str) -> Iterator[Row]:

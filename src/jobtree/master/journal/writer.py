@@ -57,6 +57,7 @@ class Journal:
         self._record = tail.next_record  # the next one to be written
         self._crc = 0
         self._synced = tail.next_sequence  # frames below this number are synced
+        self.written = 0  # bytes of all frames of this epoch
         self._unsynced_bytes = 0
         self._unproven = False  # whether there are records that no watermark on disk covers
         self._waiting: deque[_Batch] = deque()
@@ -153,6 +154,13 @@ class Journal:
                 self._work()
         return self._paused is None
 
+    def seal(self) -> bool:
+        """End the segment, so that it can be compacted, and begin another; False in a pause."""
+        self._check()
+        if self._paused is None:
+            self._pausing(self._rotate)
+        return self._paused is None
+
     def mark(self) -> None:
         """When idle: sync, and write a mark so that the last records lie below a watermark too."""
         self._check()
@@ -236,6 +244,7 @@ class Journal:
 
     def _step(self, frame: bytes, crc: int) -> None:
         self._offset += len(frame)
+        self.written += len(frame)
         self._sequence += 1
         self._crc = crc
 
