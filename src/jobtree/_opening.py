@@ -230,6 +230,7 @@ def _settings(opened: Opened, options: Options, around: Surroundings, size: Work
         time_limit=options.time_limit,
         adopt_grace=options.adopt_grace,
         lost_after=options.lost_after,
+        worker_patience=options.worker_patience,
         welcome={
             **around.about(),
             "tree": str(opened.path),

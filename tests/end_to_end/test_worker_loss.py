@@ -199,3 +199,32 @@ def test_the_fourth_worker_lost_with_the_same_target_fails_the_target_and_not_th
     assert failure.cause == "poison"
     assert "4 workers were lost while running it" in failure.message
     assert "4 workers were lost while running it" in ended.err
+
+
+SLOW_DISK = (
+    NOTE
+    + """
+@jobtree.target
+def leaf():
+    note("leaf")
+
+@jobtree.target
+def root(target):
+    note("root")
+    target.add_child(leaf())
+
+if __name__ == "__main__":
+    sync = os.fdatasync
+    os.fdatasync = lambda descriptor: (time.sleep(6), sync(descriptor))
+    jobtree.run(root(), tree="T", workers=2, worker_cpus=1, default_memory="16M")
+"""
+)
+
+
+@pytest.mark.slow
+def test_a_master_whose_disk_takes_six_seconds_for_each_sync_is_not_taken_for_dead(project: Project) -> None:
+    project.write("script.py", SLOW_DISK)
+    assert project.start("script.py").process.wait(timeout=300) == 0
+    assert project.noted() == ["root", "leaf"]
+    assert len(told(project, "WorkerJoined")) == 2
+    assert not told(project, "AttemptsLost", "AttemptsReturned", "AttemptsAdopted")

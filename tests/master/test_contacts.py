@@ -164,6 +164,19 @@ def test_after_a_restart_a_worker_that_stays_away_is_given_up_after_the_grace() 
     assert [record.attempts for record in office.wrote(r.AttemptsLost)] == [[[1, 1, 1]]]
 
 
+def test_a_worker_whose_process_is_said_to_live_is_waited_for_until_its_patience_is_surely_over() -> None:
+    office = Office(adopt_grace=60.0, worker_patience=600.0)
+    (submission,) = office.did(want.Submit)
+    office.turn(happened.BlockSubmitted(submission.name, ["b.0"]))
+    office.hello(1, uid="w", block=submission.name, index=0)
+    office = office.restarted()
+    assert office.state.deadline == pytest.approx(office.now + 660.0)
+    office.turn(after=600.0)
+    assert not office.wrote(r.AttemptsLost)
+    office.turn(happened.BlockGone(submission.name, "b.0", "no such process any more"))
+    assert [record.attempts for record in office.wrote(r.AttemptsLost)] == [[[1, 1, 1]]]
+
+
 def test_an_attempt_whose_record_was_lost_with_the_power_is_adopted() -> None:
     office = Office()
     office.hello(1, uid="w")

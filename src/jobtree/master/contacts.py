@@ -13,6 +13,8 @@ from .work import Work
 
 #: Seconds after which a worker that was put off may ask again.
 ASK_AGAIN = 5.0
+#: Seconds that a worker that has lost its patience may take to be gone.
+LIMBO_SLACK = 60.0
 
 
 class Contacts:
@@ -22,11 +24,19 @@ class Contacts:
         self.core = core
         self.work = work
 
-    def take_up(self, adopt_grace: float) -> None:
-        """After a replay: the workers that the journal knows may still be there; give them time to be heard."""
-        core = self.core
+    def take_up(self) -> None:
+        """After a replay: the workers that the journal knows may still be there; give them time to be heard.
+
+        Those whose process or job is said to live get all the time that they may look for us: afterwards they will have ended.
+        The launcher will say so at once if they have not lived to see this.
+        """
+        core, settings = self.core, self.core.settings
+        grace = settings.adopt_grace
+        longer = max(grace, settings.worker_patience + LIMBO_SLACK)
+        alive = {(block.name, block.ids.index(ident)) for block in core.ledger.blocks.values() for ident in block.alive}
         for joined in core.ledger.joined.values():
-            core.roster.join(joined).lost_at = core.now + adopt_grace
+            lives = (joined.block, joined.index) in alive
+            core.roster.join(joined).lost_at = core.now + (longer if lives else grace)
         for node in core.tree.current.values():
             worker = core.roster.workers.get(node.worker)
             assert worker is not None, f"{node} runs on a worker that the journal does not know"

@@ -38,6 +38,7 @@ class Settings:
     time_limit: float | None = None
     adopt_grace: float = 60.0
     lost_after: float = LOST_AFTER
+    worker_patience: float = 600.0
     stop_grace: float = 5.0
     welcome: dict[str, Any] = field(default_factory=dict)  # what a worker is told beside the verdicts
 

@@ -65,7 +65,7 @@ class MasterState:
                 core.tell_of_code()
             core.emit(record)
         core.queue_all()
-        self.contacts.take_up(core.settings.adopt_grace)
+        self.contacts.take_up()
         self._retry_failed()
         self.scaling.take_up()
         return self._finish_turn()
