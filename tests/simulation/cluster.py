@@ -36,6 +36,8 @@ from .runners import SimRunner
 RUN_ID = "run"
 MOST_EVENTS = 400_000
 MOST_RESTARTS = 10
+#: libzmq's own: seconds until a line without heartbeats, or without a handshake, is given up.
+LINE_DIES_AFTER, HANDSHAKE_WITHIN = 15.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class Life:
     due: float | None = None  # when the next turn is
     dead: bool = False
     paused_until: float = 0.0
+    frozen_until: float = 0.0
     wait: bool = False  # effects wait for a record that must be on disk
     known: dict[str, str] = field(default_factory=dict)  # blocks that the fleet looks after
     gone: set[str] = field(default_factory=set)
@@ -593,6 +596,9 @@ class Cluster:
         number = next(self._numbers)
         link = Link(str(number).encode(), self.life.epoch if self.life is not None else 0)
         self.links[link.route] = (link, worker)
+        if self.life is not None and self.now < self.life.frozen_until:
+            link.dead = True
+            self.at(self.now + HANDSHAKE_WITHIN, self._hang_up, worker, link)
         return link
 
     def arrive_up(self, link: Link, frames: list[bytes]) -> None:
@@ -600,6 +606,8 @@ class Cluster:
         life = self.life
         if life is None or link.dead or (link.life != life.epoch and not self.happens(self.network.weather.late)):
             return
+        if self.now < life.frozen_until:
+            return  # when it looks, the line is dead, and what was on it is gone
         life.inbox += life.server.take(link.route, frames)
         if life.inbox:
             self.wake(life, self.now + 0.001 * self.rng.random())
@@ -717,11 +725,8 @@ class Cluster:
         faults, rng = self.faults, self.rng
         if self.happens(faults.crash / 10):
             self._crashed(life)
-        elif self.happens(faults.stall / 10):
-            seconds = rng.choice((6, 40, 100))
-            life.paused_until = self.now + seconds
-            life.inbox.insert(0, happened.Stalled(seconds))
-            self.wake(life, self.now)
+        elif self.now >= life.paused_until and self.happens(faults.stall / 10):
+            self._stall(life, rng.choice((6, 40, 100)))
         elif self.happens(faults.stop / 10):
             if rng.random() < 0.3:
                 self._tell(life, happened.Signalled(1, 143))
@@ -766,6 +771,22 @@ class Cluster:
         if made is not None:
             self.compactions += 1
             self._tell(life, made)
+
+    def _stall(self, life: Life, seconds: float) -> None:
+        """The master's loop stands still; or all of its process does, so that nobody answers for it."""
+        life.paused_until = self.now + seconds
+        life.inbox.insert(0, happened.Stalled(seconds))
+        self.wake(life, self.now)
+        if seconds > LINE_DIES_AFTER and self.happens(0.5):
+            life.frozen_until = life.paused_until
+            self.at(self.now + LINE_DIES_AFTER, self._miss_beats, life)
+
+    def _miss_beats(self, life: Life) -> None:
+        """The lines to a master that stands still are taken for dead, by libzmq at the workers' ends."""
+        if self.now < life.frozen_until and not life.dead:
+            for link, worker in list(self.links.values()):
+                if link.life == life.epoch and not link.dead and worker.link is link:
+                    self._hang_up(worker, link)
 
     def _calm_down(self) -> None:
         self.calm = True

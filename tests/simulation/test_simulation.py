@@ -73,6 +73,15 @@ def test_attempts_are_adopted() -> None:
     assert adopted >= 3
 
 
+def test_a_master_that_stands_still_or_has_a_slow_disk_loses_nobody() -> None:
+    """Its workers' lines die, and they dial again and again; when it goes on they need some time to be heard."""
+    for seed in range(10):
+        faults = Faults(stall=0.1, slow_disk=0.1, clock=0.5, full=0.05)
+        cluster = Cluster(World(seed, Taste(depth=3, breadth=4, chain=4, slow=1.0), faults, calm_after=200.0))
+        cluster.run()
+        assert not cluster.checks.chronicle.lost, f"seed {seed}"
+
+
 def test_a_foretold_run_knows_what_fails_and_what_is_never_run() -> None:
     recipes = Recipes(Taste(depth=2, breadth=4, fails=0.4, tolerant=0.5), 11)
     expected = foretell(recipes)

@@ -27,8 +27,8 @@ SILENT_AFTER = 60.0
 #: Beats that fit into that time: one or two may get lost in a busy moment.
 BEATS = 6
 #: Seconds that a HELLO may go unanswered, the first time; each time it was not, twice as long, because a master whose disk takes
-#: its time to sync is alive, and would never be heard out.
-ANSWER_WITHIN, ANSWER_MOST = 5.0, 60.0
+#: its time to sync is alive, and would never be heard out. (Lines that are dead are found out by libzmq, and sooner.)
+ANSWER_WITHIN, ANSWER_MOST = 20.0, 60.0
 REDIAL_FIRST, REDIAL_MOST, REDIAL_LATER = 0.1, 2.0, 30.0
 #: What is announced as begun has begun a moment ago; more than this (seconds) is a clock that was set.
 CLOCK_SLACK = 5.0
