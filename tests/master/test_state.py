@@ -247,3 +247,12 @@ def test_a_summary_is_written_at_the_end() -> None:
     office.done(1, FIRST)
     (summary,) = office.wrote(r.Summary)
     assert summary.counts["t"][Phase.DONE] == 1
+
+
+def test_a_target_that_becomes_ready_because_one_like_it_was_refused_is_refused_too() -> None:
+    office = Office()
+    office.hello(1)
+    office.create(1, (1, 1), count=2, form=["big", True, {"cpus": 5.0}], extras={1: [[], [1, 1], None]})
+    office.done(1, (1, 1), created=2)
+    assert [record.targets for record in office.wrote(r.TargetsRefused)] == [[2], [3]]
+    assert office.tree.outcome == "complete"

@@ -195,11 +195,15 @@ class MasterState:
         workers = core.roster.in_contact
         if not workers:
             return
-        for shape in core.scheduler.unproven(core.roster.takers):
-            fits_the_next = not shape.missing and shape.fits(core.settings.worker_cpus, core.settings.worker_memory, 0.0)
-            if not fits_the_next and not any(shape.fits_at_all(worker) for worker in workers):
-                self._refuse_shape(shape, workers)
-        core.absorb()
+        found = True
+        while found:  # what fails may have been waited for by others that ask for as much
+            found = False
+            for shape in core.scheduler.unproven(core.roster.takers):
+                fits_the_next = not shape.missing and shape.fits(core.settings.worker_cpus, core.settings.worker_memory, 0.0)
+                if not fits_the_next and not any(shape.fits_at_all(worker) for worker in workers):
+                    self._refuse_shape(shape, workers)
+                    found = True
+            core.absorb()
 
     def _refuse_shape(self, shape: Shape, workers: list[Worker]) -> None:
         core = self.core
