@@ -16,9 +16,10 @@ SOURCE = Path(jobtree.__file__).parent
 #: Rooms that compute, and do nothing else: time and chance come in as arguments.
 PURE = (
     "errors", "ids", "resources", "protocol.codec", "protocol.messages", "protocol.session", "launchers.base",
-    "master.agenda", "master.audit", "master.contacts", "master.core", "master.dispatch", "master.effects", "master.events",
-    "master.ledger", "master.nodes", "master.promises", "master.records", "master.roster", "master.runs", "master.scaling",
-    "master.scheduler", "master.snapshot", "master.state", "master.tree", "master.upward", "master.work",
+    "launchers.settings",
+    "master.agenda", "master.audit", "master.contacts", "master.core", "master.demand", "master.dispatch", "master.effects",
+    "master.events", "master.ledger", "master.nodes", "master.promises", "master.records", "master.roster", "master.runs",
+    "master.scaling", "master.scheduler", "master.snapshot", "master.state", "master.tree", "master.upward", "master.work",
     "master.journal.frames", "master.journal.segments", "worker.effects", "worker.events", "worker.held", "worker.letters",
     "worker.outbox", "worker.slots", "worker.state",
 )  # fmt: skip

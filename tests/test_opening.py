@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jobtree import _opening
+from jobtree import _opening, _pool
 from jobtree.errors import JournalDamaged, TreeLocked, UsageError
 from jobtree.master.journal.writer import Journal
 from jobtree.options import Options
@@ -48,7 +48,8 @@ def test_a_restarted_master_keeps_its_keys_and_its_port(tmp_path: Path) -> None:
         opened = _opening.open_tree(tmp_path / "T", create=True)
         _opening.claim(opened)
         Journal.open(opened.directory.files, opened.directory, opened.epoch, opened.reader.tail, opened.payloads).close()
-        server = _opening._server(opened, Options(), _opening._Announcement(tmp_path / "T" / "connection"))
+        announcement = _opening._Announcement(tmp_path / "T" / "connection")
+        server = _opening._server(opened, Options(), announcement, False)
         seen.append(keys.read_connection(tmp_path / "T" / "connection"))
         server.close()
         opened.close()
@@ -70,7 +71,7 @@ def test_a_port_that_is_not_allowed_any_more_is_given_up(tmp_path: Path) -> None
 
 def test_workers_share_what_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
-    monkeypatch.setattr(_opening, "_usable_memory", lambda: 16 << 30)
+    monkeypatch.setattr(_pool, "_usable_memory", lambda: 16 << 30)
     for options, expected in (
         ({}, (8.0, 16 << 30, 1)),
         ({"workers": 4}, (2.0, 4 << 30, 4)),
@@ -79,19 +80,19 @@ def test_workers_share_what_this_process_may_use(monkeypatch: pytest.MonkeyPatch
         ({"max_cpus": 4, "max_memory": "8G"}, (4.0, 8 << 30, 1)),
         ({"worker_cpus": 2, "worker_memory": "1G"}, (2.0, 1 << 30, 1)),
     ):
-        size, count = _opening.worker_size(Options(**options))
+        size, count = _pool.local_size(Options(**options))
         assert (size.cpus, size.memory_bytes, count) == expected, options
 
 
 def test_workers_too_small_to_be_of_use_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_opening, "_usable_memory", lambda: 1 << 30)
+    monkeypatch.setattr(_pool, "_usable_memory", lambda: 1 << 30)
     with pytest.raises(UsageError, match="ask for fewer with --workers"):
-        _opening.worker_size(Options(workers=100))  # type: ignore[arg-type]
+        _pool.local_size(Options(workers=100))  # type: ignore[arg-type]
 
 
 def test_all_workers_together_never_have_more_than_was_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
-    monkeypatch.setattr(_opening, "_usable_memory", lambda: 16 << 30)
+    monkeypatch.setattr(_pool, "_usable_memory", lambda: 16 << 30)
     for options, expected in (
         ({"workers": 4, "max_cpus": 2}, (1.0, 8 << 30, 2)),
         ({"workers": 2, "max_cpus": 3.5}, (1.0, 8 << 30, 2)),
@@ -103,7 +104,7 @@ def test_all_workers_together_never_have_more_than_was_allowed(monkeypatch: pyte
         ({"workers": 4, "worker_memory": "3G", "max_memory": "8G"}, (4.0, 3 << 30, 2)),
         ({"workers": 4, "max_memory": "8G"}, (2.0, 2 << 30, 4)),
     ):
-        size, count = _opening.worker_size(Options(**options))  # type: ignore[arg-type]
+        size, count = _pool.local_size(Options(**options))  # type: ignore[arg-type]
         assert (size.cpus, size.memory_bytes, count) == expected, options
 
 
@@ -116,7 +117,7 @@ def test_all_workers_together_never_have_more_than_was_allowed(monkeypatch: pyte
 )
 def test_a_worker_larger_than_all_that_is_allowed_is_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        _opening.worker_size(Options(**options))
+        _pool.local_size(Options(**options))
 
 
 def test_a_journal_whose_segments_are_all_gone_is_no_new_one(tmp_path: Path) -> None:

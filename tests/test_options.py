@@ -126,11 +126,11 @@ class TestCommandLine:
             (["--workers", "9:1"], "'9:1' is neither"),
             (["--default-memory", "2 GB-ish"], "argument --default-memory: '2 GB-ish' is not a size"),
             (["--retries=-1"], "argument --retries: '-1' is not a whole number of 0 or more"),
-            (["--launcher", "slurm"], "argument --launcher: there is no launcher 'slurm'; known: local"),
+            (["--launcher", "slurmy"], "argument --launcher: there is no launcher 'slurmy'; known: gridengine, "),
             (["--log-level", "loud"], "argument --log-level: 'LOUD' is not one of OFF, DEBUG"),
             (["--worker-cpus", "nan"], "argument --worker-cpus: 'nan' is not a number of cpus"),
             (["--port-range", "0:70000"], "is not a range of ports"),
-            (["--queue", "all.q"], "unrecognized arguments: --queue all.q"),
+            (["--slurm-memory-per", "rack"], "argument --slurm-memory-per: 'rack' is not one of node, cpu"),
         ],
     )
     def test_nonsense_is_refused_in_one_line_that_names_the_option(
@@ -291,4 +291,4 @@ class TestMemoryOfTheTree:
 
 
 def test_every_field_is_a_row_or_says_where_values_came_from() -> None:
-    assert {field.name for field in dataclasses.fields(Options)} - set(ROWS) == {"origins", "given"}
+    assert {field.name for field in dataclasses.fields(Options)} - set(ROWS) == {"launcher_settings", "origins", "given"}

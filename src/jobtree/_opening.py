@@ -10,15 +10,13 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from . import __version__
+from . import __version__, _addresses
 from ._holding import Hold, hold
+from ._pool import Pool, make_pool
 from .errors import JournalDamaged, UsageError
-from .launchers import registry
-from .launchers.base import WorkerSize
 from .master import records as r
 from .master.compaction import Compaction
 from .master.core import Settings
@@ -41,13 +39,11 @@ from .master.sweeper import Sweeper
 from .master.tree import Tree
 from .options import Options
 from .protocol import blobs, keys
-from .resources import format_size
 
 log = logging.getLogger("jobtree.master")
 
 #: How long to wait for a former master, of which it is not certain that it is dead, to notice that it is superseded (seconds).
 GRACE = 10.0
-LOCAL_POLL = 0.2
 
 
 @dataclass(slots=True)
@@ -187,17 +183,17 @@ def master(opened: Opened, options: Options, around: Surroundings, display: Disp
         tail_bytes = opened.reader.counts.bytes
         compaction = Compaction(compactor, opened.directory, journal, opened.reader.base, tail_bytes, display.say)
         stack.callback(compaction.close)
-        server = _server(opened, options, announcement)
+        pool = _pool(opened, options)
+        server = _server(opened, options, announcement, pool.on_cluster)
         stack.callback(server.close, 0.2)
-        size, count = worker_size(options)
-        fleet = _fleet(opened, options, size, fence.may_act)
+        fleet = _fleet(opened, pool, fence.may_act)
         stack.callback(fleet.close, 2.0)
         sweeper = Sweeper(opened.path, fence.may_act)
         stack.callback(sweeper.close)
         files, run = opened.directory.files, opened.directory.run_id
         outputs = Outputs(files, str(opened.path), run, opened.epoch, lambda text: display.say("WARNING", text))
         stack.callback(outputs.close)
-        settings = _settings(opened, options, around, size, count)
+        settings = _settings(opened, options, around, pool)
         state = MasterState(opened.tree, opened.ledger, settings, clock())
         live = {node.chain for node in opened.tree.nodes.values()}
         # A founder that still waits may be run by a worker of which this journal does not know yet.
@@ -211,7 +207,7 @@ def master(opened: Opened, options: Options, around: Surroundings, display: Disp
         yield Master(state, journal, server, fleet, sweeper, outputs, display, clock, fence, compaction, spill, interrupts)
 
 
-def _settings(opened: Opened, options: Options, around: Surroundings, size: WorkerSize, count: int) -> Settings:
+def _settings(opened: Opened, options: Options, around: Surroundings, pool: Pool) -> Settings:
     script = (around.script or [None])[0]
     name = Path(script).stem if script else "session"
     return Settings(
@@ -219,9 +215,13 @@ def _settings(opened: Opened, options: Options, around: Surroundings, size: Work
         version=__version__,
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
         script="".join(c if c.isalnum() or c in "._" else "_" for c in name)[:24] or "script",
-        workers=count,
-        worker_cpus=size.cpus,
-        worker_memory=size.memory_bytes,
+        workers=pool.most,
+        workers_least=pool.least,
+        on_cluster=pool.on_cluster,
+        worker_idle=options.worker_idle,
+        worker_time=pool.size.walltime_seconds,
+        worker_cpus=pool.size.cpus,
+        worker_memory=pool.size.memory_bytes,
         retries=options.retries,
         fail_fast=options.fail_fast,
         default_cpus=options.default_cpus,
@@ -269,8 +269,8 @@ class _Announcement:
             log.warning("the connection file can't be written: %s", error.strerror)
 
 
-def _server(opened: Opened, options: Options, announcement: _Announcement) -> Server:
-    """Listen, on the former port if it is free, and tell workers where."""
+def _server(opened: Opened, options: Options, announcement: _Announcement, on_cluster: bool) -> Server:
+    """Listen, on the former port if it is free, and tell workers where: on a cluster at all our addresses."""
     public, secret = keys.load_or_make_server_key(opened.path / "server.key")
     file = announcement.path
     former = keys.read_connection(file) if file.exists() else None
@@ -280,12 +280,14 @@ def _server(opened: Opened, options: Options, announcement: _Announcement) -> Se
         worker_public, worker_secret = (key.decode() for key in keys.new_pair())
     server = Server(opened.epoch, secret, worker_public.encode())
     try:
-        address = server.bind(options.bind or "127.0.0.1", _ports(options, former))
+        bind = options.bind or ("*" if on_cluster else "127.0.0.1")
+        bound = server.bind(bind, _ports(options, former))
+        addresses = _addresses.offered(bind, int(bound.rpartition(":")[2]), options.advertise)
     except BaseException:
         server.close()
         raise
     run = opened.directory.run_id.hex()
-    connection = keys.Connection(run, opened.epoch, [address], public.decode(), worker_public, worker_secret)
+    connection = keys.Connection(run, opened.epoch, addresses, public.decode(), worker_public, worker_secret)
     announcement.make(connection)
     return server
 
@@ -300,74 +302,18 @@ def _ports(options: Options, former: keys.Connection | None) -> Iterator[int]:
     yield from allowed if allowed is not None else (0,)
 
 
-def _fleet(opened: Opened, options: Options, size: WorkerSize, may_act: Callable[[], bool]) -> Fleet:
-    worker = Path(__file__).with_name("worker") / "__main__.py"
-    command = [sys.executable, "-P", str(worker), str(opened.path), "--cpus", f"{size.cpus:g}"]
-    command += ["--memory", str(size.memory_bytes), "--patience", f"{options.worker_patience:g}"]
-    if options.scratch_dir is not None:
-        command += ["--scratch-dir", str(options.scratch_dir)]
-    blocks = opened.path / "blocks"
-    blocks.mkdir(mode=0o700, exist_ok=True)
-    launcher = registry.make(options.launcher, command, blocks)
-    available = launcher.available()
-    if not available.usable:
-        raise UsageError(f"the launcher {options.launcher} can't be used here: {available.reason}")
-    fleet = Fleet(launcher, size, LOCAL_POLL, may_act)
+def _fleet(opened: Opened, pool: Pool, may_act: Callable[[], bool]) -> Fleet:
+    fleet = Fleet(pool.launcher, pool.size, pool.poll_seconds, may_act)
     known = {ident: block.name for block in opened.ledger.blocks.values() for ident in block.alive}
     fleet.expect(known)
     return fleet
 
 
-def worker_size(options: Options) -> tuple[WorkerSize, int]:
-    """What one local worker gets, and how many there are: they share what this process may use, or fewer than asked for do."""
-    count = min(max(1, options.workers.most) if options.workers is not None else 1, _most_workers(options))
-    cpus = float(len(os.sched_getaffinity(0)))
-    memory = _usable_memory()
-    if options.max_cpus is not None:
-        cpus = min(cpus, options.max_cpus)
-    if options.max_memory is not None:
-        memory = min(memory, options.max_memory)
-    each = options.worker_cpus if options.worker_cpus is not None else _share_of_cpus(cpus, count)
-    share = options.worker_memory if options.worker_memory is not None else memory // count
-    if share < 64 << 20:
-        raise UsageError(f"{count} workers would have {format_size(share)} of memory each; ask for fewer with --workers")
-    return WorkerSize(cpus=each, memory_bytes=share), count
-
-
-def _most_workers(options: Options) -> int:
-    """How many fit into --max-cpus and --max-memory; UsageError if none does."""
-    cpus, each = options.max_cpus, options.worker_cpus
-    memory, share = options.max_memory, options.worker_memory
-    if cpus is not None and each is not None and each > cpus:
-        raise UsageError(f"--worker-cpus {each:g} is more than --max-cpus {cpus:g}")
-    if memory is not None and share is not None and share > memory:
-        raise UsageError(f"--worker-memory {format_size(share)} is more than --max-memory {format_size(memory)}")
-    most = sys.maxsize
-    if cpus is not None:  # in decimals, as they were given: 0.3 / 0.1 is less than 3
-        most = int(Decimal(repr(cpus)) / Decimal(repr(each))) if each is not None else max(1, int(cpus))
-    if memory is not None and share is not None:
-        most = min(most, memory // share)
-    return most
-
-
-def _share_of_cpus(cpus: float, count: int) -> float:
-    """Whole ones, and at least one, though there be fewer; but no more than the fraction that was allowed."""
-    return min(cpus, max(1.0, float(int(cpus / count))))
-
-
-def _usable_memory() -> int:
-    """Bytes that this process may use: the machine's, or its cgroup's or ulimit's share."""
-    import resource
-
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            text = Path(path).read_text().strip()
-        except OSError:
-            continue
-        if text.isdigit():
-            limits.append(int(text))
-    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if soft != resource.RLIM_INFINITY:
-        limits.append(soft)
-    return min(limits)
+def _pool(opened: Opened, options: Options) -> Pool:
+    blocks = opened.path / "blocks"
+    blocks.mkdir(mode=0o700, exist_ok=True)
+    pool = make_pool(options, opened.path, blocks)
+    available = pool.launcher.available()
+    if not available.usable:
+        raise UsageError(f"the launcher {options.launcher} can't be used here: {available.reason}")
+    return pool

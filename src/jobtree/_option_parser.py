@@ -57,7 +57,9 @@ def _add_row(group: Parser, name: str, row: Row, prefix: str) -> None:
 
 
 def _add_option(group: Parser, name: str, row: Row, names: list[str], words: str) -> None:
-    if row.is_flag:
+    if row.is_repeatable:
+        group.add_argument(*names, dest=DEST + name, action="append", type=_reader(row), metavar=row.metavar, help=words)
+    elif row.is_flag:
         group.add_argument(*names, dest=DEST + name, action="store_true", default=None, help=words)
     else:
         dest, reader = DEST + name, _reader(row)

@@ -65,6 +65,11 @@ class Row:
         """Whether it stands on the command line without a value."""
         return self.parse is flag
 
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it may be given several times, which adds up."""
+        return self.parse is words
+
 
 def workers(value: Any, what: str) -> Workers:
     """From "4", "0:20", 4 or (0, 20)."""
@@ -147,6 +152,20 @@ def path(value: Any, what: str) -> Path:
     if not isinstance(value, (str, Path)) or str(value) == "" or "\0" in str(value):
         raise UsageError(f"{what}: {value!r} is not a path")
     return Path(value).expanduser()
+
+
+def words(value: Any, what: str) -> tuple[str, ...]:
+    """Words as a shell splits them, of one string or several; a list of words is one already."""
+    import shlex
+
+    if isinstance(value, str):
+        try:
+            return tuple(shlex.split(value))
+        except ValueError as error:
+            raise UsageError(f"{what}: {value!r} can't be split into words: {error}") from error
+    if not isinstance(value, (tuple, list)) or not all(isinstance(one, (str, tuple, list)) for one in value):
+        raise UsageError(f"{what}: {value!r} are no words")
+    return tuple(word for one in value for word in ((one,) if isinstance(one, str) else one))
 
 
 def launcher(value: Any, what: str) -> str:

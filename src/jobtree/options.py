@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, TypeVar
 
 from jobtree import _option_values as parse
 from jobtree._option_values import DEST, Ports, Row, Workers
@@ -32,6 +33,7 @@ RUN, WORKERS, TARGETS, OUTPUT, NETWORK = "the run", "workers", "targets", "outpu
 
 PROGRESS = ("auto", "plain", "json", "none")
 
+SomeOptions = TypeVar("SomeOptions", bound="Options")
 Values: TypeAlias = dict[str, tuple[Any, str]]  # name to value and origin
 
 
@@ -69,6 +71,8 @@ class Options:
         help="take the tree from a master that hangs")
     accept_loss: bool = row(RUN, parse.flag, "", False, in_layers=False, remembered=False,
         help="go on though the journal has lost something; what is not known to be done runs again")
+    dry_run: bool = row(RUN, parse.flag, "", False, in_layers=False, remembered=False,
+        help="print what would be submitted, and do nothing")
     fail_fast: bool = row(RUN, parse.flag, "", False,
         help="stop at the first failed target")
     keep_going: bool = row(RUN, parse.flag, "", False,
@@ -76,12 +80,22 @@ class Options:
 
     launcher: str = row(WORKERS, parse.launcher, "NAME", "local", old="--batchSystem",
         help="how workers are started (default local)")
-    workers: Workers | None = row(WORKERS, parse.workers, "N", None,
-        help="how many worker processes (default 1)")
+    workers: Workers | None = row(WORKERS, parse.workers, "N|MIN:MAX", None,
+        help="how many workers (default 1 here, 0:100 on a cluster, by load)")
+    queue: str | None = row(WORKERS, parse.text, "NAME", None,
+        help="queue or partition of the batch system")
+    account: str | None = row(WORKERS, parse.text, "NAME", None,
+        help="account or project that the batch system books on")
+    launcher_args: tuple[str, ...] = row(WORKERS, parse.words, "WORDS", (),
+        help="further words for the submit command; may be repeated")
     worker_cpus: float | None = row(WORKERS, parse.cpus, "N", None, old="--maxThreads",
         help="cpus of a worker (default: workers share all that we may use)")
     worker_memory: int | None = row(WORKERS, parse.size, "SIZE", None,
         help="memory of a worker (default: workers share all that we may use)")
+    worker_time: float | None = row(WORKERS, parse.time, "TIME", None,
+        help="how long a batch system may let a worker run (default: the queue's limit, or 4h)")
+    worker_idle: float = row(WORKERS, parse.time, "TIME", 60.0,
+        help="how long a worker on a cluster may have nothing to do (default 60s)")
     worker_patience: float = row(WORKERS, parse.time, "TIME", 600.0,
         help="how long a worker looks for a lost master (default 10m)")
     max_cpus: float | None = row(WORKERS, parse.cpus, "N", None, old="--maxCpus",
@@ -116,11 +130,15 @@ class Options:
         help="how much of a target's output is kept, the end of it (default 50K)")
 
     bind: str | None = row(NETWORK, parse.text, "ADDRESS", None,
-        help="address the master listens on (default: this machine only)")
+        help="address the master listens on (default: this machine only; all, on a cluster)")
+    advertise: str | None = row(NETWORK, parse.text, "HOST,...", None,
+        help="names or addresses that workers are to find the master by (default: all it has)")
     port_range: Ports | None = row(NETWORK, parse.ports, "FIRST:LAST", None,
         help="ports to choose from (default: any free one)")
     # fmt: on
 
+    #: What was said to single launchers, such as gridengine_pe or slurm_qos.
+    launcher_settings: Mapping[str, Any] = field(default_factory=dict)
     #: Where each value came from, of those that are not defaults.
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     #: Names of what was said for this very run; it wins over what the tree remembers.
@@ -139,7 +157,7 @@ class Options:
         A keyword that is None counts as not given. Raises UsageError, one line that names the place.
         """
         for name in keywords:
-            if name not in ROWS:
+            if row_of(name) is None:
                 raise UsageError(f"there is no option {name!r}{_hint(name)}")
         given = _given_in(base)
         given |= {name: (value, KEYWORD) for name, value in keywords.items() if value is not None}
@@ -168,6 +186,8 @@ class Options:
         """For a restart: what is given now wins, the others are the tree's (`remembered`)."""
         now = {name for name, row in ROWS.items() if name in self.given or not row.remembered}
         changes = {name: getattr(self, name) for name in now}
+        told = {name: value for name, value in self.launcher_settings.items() if name in self.given}
+        changes["launcher_settings"] = {**remembered.launcher_settings, **told}
         origins = {name: place for name, place in remembered.origins.items() if name not in now}
         origins |= {name: place for name, place in self.origins.items() if name in now}
         return replace(remembered, **changes, origins=origins, given=self.given)
@@ -175,15 +195,16 @@ class Options:
     def to_wire(self) -> dict[str, Any]:
         """What a tree remembers: all but the defaults, in words of msgpack; paths absolute."""
         kept = {name: getattr(self, name) for name, row in ROWS.items() if row.remembered}
-        return {name: _plain(value) for name, value in kept.items() if value != DEFAULTS[name]}
+        changed = {name: value for name, value in kept.items() if value != DEFAULTS[name]}
+        return {name: _plain(value) for name, value in {**changed, **self.launcher_settings}.items()}
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Self:
         """The inverse of `to_wire`; each value's origin is the tree, and none counts as given now."""
         for name in wire:
-            if name not in ROWS:
+            if row_of(name) is None:
                 raise UsageError(f"the tree remembers an option {name!r} that this version does not have")
-        return cls(**wire, origins=dict.fromkeys(wire, TREE))
+        return _made(cls, {name: (value, TREE) for name, value in wire.items()}, frozenset())
 
 
 #: The table: name to row, in the order of the help.
@@ -198,9 +219,19 @@ def add_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup, prefi
     script's, so call this last. `prefix` stands before all names ("jt-" makes --jt-workers). Values are kept
     in the namespace as `jobtree_NAME`, None where not given; hand the namespace to `jobtree.run`.
     """
+    from jobtree._launcher_options import rows_for
     from jobtree._option_parser import add_rows
 
-    add_rows(parser, prefix, ROWS)
+    add_rows(parser, prefix, ROWS | rows_for(sys.argv))
+
+
+def row_of(name: str) -> Row | None:
+    """The row of an option, those of launchers among them; None if there is no such option."""
+    if name in ROWS:
+        return ROWS[name]
+    from jobtree._launcher_options import find_row
+
+    return find_row(name)
 
 
 def config_files() -> list[Path]:
@@ -208,23 +239,34 @@ def config_files() -> list[Path]:
     return [SITE_CONFIG, Path("~/.config/jobtree.toml").expanduser(), Path("jobtree.toml")]
 
 
-def _made(cls: type[Options], values: Values, given: frozenset[str]) -> Options:
+def _made(cls: type[SomeOptions], values: Values, given: frozenset[str]) -> SomeOptions:
     """Parse each value with the place it came from in what an error says."""
-    parsed = {}
+    parsed: dict[str, Any] = {}
+    told: dict[str, Any] = {}
     for name, (value, origin) in values.items():
         where = name if origin in (COMMAND_LINE, KEYWORD) else f"{origin}: {name}"
-        parsed[name] = ROWS[name].parse(value, where)
+        row = row_of(name)
+        assert row is not None, name
+        (parsed if name in ROWS else told)[name] = row.parse(value, where)
+    if told:
+        parsed["launcher_settings"] = told
     return cls(**parsed, origins={name: origin for name, (_, origin) in values.items()}, given=given)
 
 
 def _given_in(base: argparse.Namespace | Options | None) -> Values:
     if isinstance(base, Options):
         if base.origins:  # its layers are read again below, from the same places
-            return {name: (getattr(base, name), base.origins[name]) for name in base.given}
+            told = base.launcher_settings
+            return {n: (told[n] if n in told else getattr(base, n), base.origins[n]) for n in base.given}
         made = {name: getattr(base, name) for name in ROWS}
-        return {name: (value, KEYWORD) for name, value in made.items() if value != DEFAULTS[name]}
+        changed = {name: value for name, value in made.items() if value != DEFAULTS[name]}
+        return {name: (value, KEYWORD) for name, value in {**changed, **base.launcher_settings}.items()}
     told = {} if base is None else vars(base)
     values = {name: told.get(DEST + name) for name in ROWS}
+    values |= {
+        name: value for dest, value in told.items()
+        if (name := dest.removeprefix(DEST)) != dest and name not in ROWS and value is not None and row_of(name) is not None
+    }  # fmt: skip
     return {name: (value, COMMAND_LINE) for name, value in values.items() if value is not None}
 
 
@@ -247,9 +289,10 @@ def _from_file(path: Path, must_exist: bool = False) -> Values:
 def _checked(table: Mapping[str, Any], place: str) -> Iterator[tuple[str, tuple[Any, str]]]:
     for key, value in table.items():
         name = key.replace("-", "_")
-        if name not in ROWS:
+        row = row_of(name)
+        if row is None:
             raise UsageError(f"{place}: unknown key {key!r}{_hint(name)}")
-        if not ROWS[name].in_layers:
+        if not row.in_layers:
             raise UsageError(f"{place}: {key!r} can only be given on the command line or as a keyword")
         yield name, (value, place)
 
@@ -261,7 +304,7 @@ def _from_variables(environment: Mapping[str, str]) -> Values:
         name = variable.removeprefix(VARIABLE).lower()
         if not variable.startswith(VARIABLE) or not value:
             continue
-        if name in ROWS and ROWS[name].in_layers:
+        if (name in ROWS and ROWS[name].in_layers) or ("_" in name and name not in ROWS and row_of(name) is not None):
             found[name] = (value, variable)
         elif name in ROWS:
             raise UsageError(f"{variable}: can only be given on the command line or as a keyword")

@@ -42,7 +42,7 @@ def test_a_plugin_is_found_by_its_entry_point_and_cannot_replace_ours(
         EntryPoint("broken", "jobtree_no_such_module:Launcher", registry.GROUP),
     ]
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: plugins)
-    assert registry.names() == ["broken", "local", "pbs"]
+    assert registry.names() == sorted(["broken", "pbs", *registry.BUILT_IN])
     assert registry.load("pbs") is registry.load("local") is LocalLauncher
     with pytest.raises(UsageError, match=r"'broken' \(jobtree_no_such_module:Launcher\) cannot be loaded"):
         registry.load("broken")

@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator
 import pytest
 
 from jobtree.errors import LauncherError
-from jobtree.launchers.base import Availability, BlockState, BlockStatus, WorkerSize
+from jobtree.launchers.base import Availability, BlockState, BlockStatus, SubmitBusy, SubmitRefused, WorkerSize
 from jobtree.master.effects import CancelBlocks, Find, Submit
-from jobtree.master.events import BlockGone, BlockSubmitted, Event, SubmitFailed
+from jobtree.master.events import BlockGone, BlocksCancelled, BlockSeen, BlockSubmitted, Event, SubmitFailed
 from jobtree.master.fleet import Fleet
 
 SIZE = WorkerSize(1.0, 1 << 20)
@@ -108,15 +108,65 @@ def test_a_submission_that_fails_is_told_and_the_next_one_is_made(
 def test_what_can_not_be_found_is_told(fleet: Fleet, launcher: Troublesome, error: Exception) -> None:
     launcher.trouble["find"] = error
     fleet.post(Find("a"))
-    (failed,) = news(fleet)
-    assert isinstance(failed, SubmitFailed)
-    assert _words(error) in failed.reason
+    (open_,) = news(fleet)
+    assert isinstance(open_, BlockSeen)
+    assert (open_.name, open_.state, open_.count) == ("a", "unknown", 0)
+    assert _words(error) in open_.reason
+    launcher.trouble["submit"] = OSError("first")
+    fleet.post(Submit("b", 1))
+    (open_,) = news(fleet)
+    assert isinstance(open_, BlockSeen)
+    assert _words(error) in open_.reason
+
+
+def test_what_could_not_be_looked_up_is_looked_up_again_until_somebody_answers(
+    fleet: Fleet, launcher: Troublesome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobtree.master.fleet.FIND_AGAIN", 0.01)
+    launcher.trouble = {"submit": OSError("timed out"), "find": OSError("no answer")}
+    fleet.post(Submit("a", 1))
+    assert all(isinstance(event, BlockSeen) for event in news(fleet))
+    launcher.blocks["a"] = ["a.0"]
+    launcher.trouble = {}
+    deadline = time.monotonic() + 60
+    while (heard := fleet.news()) != [BlockSubmitted("a", ["a.0"])]:
+        assert all(isinstance(event, BlockSeen) for event in heard), "nothing is given up, and nothing submitted twice"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_what_nobody_has_taken_is_told_with_the_reason_of_the_submission(fleet: Fleet, launcher: Troublesome) -> None:
     launcher.trouble["submit"] = OSError("first")
     fleet.post(Submit("b", 1))
     (failed,) = news(fleet)
     assert isinstance(failed, SubmitFailed)
+    assert (failed.name, failed.verdict) == ("b", "")
     assert "first" in failed.reason
-    assert _words(error) in failed.reason
+
+
+@pytest.mark.parametrize(("error", "verdict"), [(SubmitRefused, "refused"), (SubmitBusy, "busy")])
+def test_what_was_surely_not_taken_is_not_looked_up(
+    fleet: Fleet, launcher: Troublesome, error: type[LauncherError], verdict: str
+) -> None:
+    launcher.trouble = {"submit": error(["qsub"], 1, "no"), "find": AssertionError("asked")}
+    fleet.post(Submit("b", 1))
+    (failed,) = news(fleet)
+    assert isinstance(failed, SubmitFailed)
+    assert failed.verdict == verdict
+
+
+def test_a_block_that_stands_otherwise_is_told_of_once(fleet: Fleet, launcher: Troublesome) -> None:
+    held = BlockStatus(BlockState.HELD, "by the user")
+    launcher.states = {"a.0": BlockStatus(BlockState.RUNNING), "a.1": held, "a.2": held, "other": held}
+    fleet.expect({"a.0": "a", "a.1": "a", "a.2": "a"})
+    assert news(fleet) == [BlockSeen("a", "held", 2, "by the user")]
+    seen = launcher.polls
+    deadline = time.monotonic() + 60
+    while launcher.polls < seen + 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    launcher.states = dict.fromkeys(launcher.states, BlockStatus(BlockState.RUNNING, "node1"))
+    assert news(fleet) == [BlockSeen("a", "running", 3, "")]
 
 
 @pytest.mark.parametrize("error", TROUBLE, ids=lambda error: type(error).__name__)
@@ -134,7 +184,7 @@ def test_a_poll_or_cancellation_that_fails_is_logged_once_and_tried_again(
         time.sleep(0.01)
     launcher.states = {"a.0": ENDED}
     launcher.trouble = {}
-    assert news(fleet) == [BlockGone("a", "a.0", "killed", "last words")]
+    assert news(fleet, 2) == [BlocksCancelled(["a.0"], _words(error)), BlockGone("a", "a.0", "killed", "last words")]
     assert sorted(record.message.partition(":")[0] for record in caplog.records) == [
         "the state of the workers is not known", "workers could not be ended",
     ]  # fmt: skip

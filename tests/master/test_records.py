@@ -17,7 +17,7 @@ SAMPLES: dict[str, Any] = {
     "sha": "abc", "worker": 7, "targets": [1, 2], "attempts": [[1, 2]], "rows": [[1, 2]], "verdicts": [None, 2.5],
     "reason": "why", "cause": "no-fit", "message": "m", "name": "b", "pool": "", "n": 2, "ids": ["x"], "id": "x", "uid": "u",
     "block": "b", "index": 0, "cpus": 1.5, "memory": 1 << 30, "gpus": 1.0, "state": "complete", "counts": {"t": [0] * 9},
-    "last": 9, "bytes": 1000,
+    "last": 9, "bytes": 1000, "count": 3,
 }  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def test_codes_are_unique_and_never_change() -> None:
         1: "RunDescribed", 2: "EpochBegan", 3: "TargetsCreated", 4: "CodeAdded", 5: "AttemptsAssigned", 6: "AttemptsStarted",
         7: "AttemptsReturned", 8: "AttemptsAdopted", 9: "AttemptsCommitted", 10: "AttemptsFailed", 11: "AttemptsLost",
         12: "TargetsRetried", 13: "SubtreesCancelled", 14: "BlockPlanned", 15: "BlockKnown", 16: "BlockEnded", 17: "WorkerJoined",
-        18: "WorkerLeft", 19: "RunEnded", 20: "Summary", 21: "TargetsRefused", 22: "SnapshotTaken",
+        18: "WorkerLeft", 19: "RunEnded", 20: "Summary", 21: "TargetsRefused", 22: "SnapshotTaken", 30: "BlockNoted",
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from jobtree.protocol.messages import MESSAGE_LIMIT, PROTOCOL, Role, Type, failu
 
 HELLO = {
     "version": "1", "python": "3.11", "run": "r", "uid": "u", "block": "", "index": 0, "host": "h", "pid": 1, "cpus": 1.5,
-    "memory": 100, "gpus": 0, "seen": [0, 0], "held": [[1, 2, 3, 4, 1]],
+    "memory": 100, "gpus": 0, "left": 60.5, "seen": [0, 0], "held": [[1, 2, 3, 4, 1]],
 }  # fmt: skip
 PIECE = [
     1,

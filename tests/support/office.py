@@ -75,7 +75,7 @@ class Office:
         self._numbers[peer] = 0
         known = {
             "version": "1", "python": "3.11", "run": "run", "uid": uid or f"u{peer}", "block": "", "index": 0, "host": "h",
-            "pid": 1, "cpus": 1.0, "memory": 8 << 30, "gpus": 0.0, "seen": [0, 0], "held": held or [],
+            "pid": 1, "cpus": 1.0, "memory": 8 << 30, "gpus": 0.0, "left": 0.0, "seen": [0, 0], "held": held or [],
         }  # fmt: skip
         self._sessions += 1
         return happened.Hello(peer, 0, session or self._sessions, known | about)

@@ -4,7 +4,12 @@ A launcher is made by the registry, or by hand, as `Launcher(command, directory,
 
 - `command`: the worker's command line, a list of words. `worker_command` completes it for one worker.
 - `directory`: TREE/blocks, which exists; for what a launcher has to remember, and its workers' output.
-- `settings`: an instance of the launcher's nested frozen dataclass `Options`; its fields all have defaults.
+- `settings`: an instance of the launcher's nested frozen dataclass `Options`; its fields all have defaults. Each becomes an
+  option of a run, --LAUNCHER-FIELD; `settings.setting` gives it a help text. Fields `queue`, `account` and `args` take their
+  values from --queue, --account and --launcher-args.
+
+A launcher may have an attribute `poll_seconds`, the pause between two polls (30 if it has none), and a method
+`walltime_limit() -> float | None`: how many seconds the system lets a job run, if that is limited and can be read.
 
 Calls may take as long as the batch system takes; they come from one thread, one at a time.
 """
@@ -16,6 +21,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias, runtime_checkable
 
+from jobtree.errors import LauncherError
 from jobtree.resources import format_size, format_time
 
 #: One worker that was asked for, in the launcher's own words, such as "local:4711:..." or "slurm:123_4".
@@ -39,6 +45,14 @@ class BlockStatus:
 
     state: BlockState
     reason: str = ""
+
+
+class SubmitRefused(LauncherError):
+    """The system has refused a submission for good: the same one would be refused again."""
+
+
+class SubmitBusy(LauncherError):
+    """The system could not be served, or has no room for more jobs now: the same submission may be taken later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +88,8 @@ class Launcher(Protocol):
     def submit(self, name: str, n: int, size: WorkerSize) -> list[BlockId]:
         """Ask for `n` workers under the unique `name`; gives their blocks in the order of their index.
 
-        After an error it is open how many are on their way: ask `find(name)` before submitting again.
+        After an error it is open how many are on their way: ask `find(name)` before submitting again. SubmitRefused and
+        SubmitBusy say that none is, and whether trying again makes sense.
         """
         ...
 

@@ -30,6 +30,9 @@ POLL_SECONDS = 0.02
 class LocalLauncher:
     """Starts workers here, each in a session of its own, with its output in TREE/blocks/NAME.K.out."""
 
+    #: Seconds between two polls: they cost nobody anything.
+    poll_seconds = 0.2
+
     @dataclass(frozen=True)
     class Options:
         """`grace_seconds`: how long a cancelled worker has between SIGTERM and SIGKILL."""

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 GROUP = "jobtree.launchers"
 
 #: What pyproject.toml declares, for a source tree that is on the path without being installed.
-BUILT_IN = {"local": "jobtree.launchers.local:LocalLauncher"}
+BUILT_IN = {
+    "local": "jobtree.launchers.local:LocalLauncher",
+    "gridengine": "jobtree.launchers.gridengine:GridEngineLauncher",
+    "slurm": "jobtree.launchers.slurm:SlurmLauncher",
+}
 
 
 def make(name: str, command: Sequence[str], directory: Path, settings: dict[str, Any] | None = None) -> Launcher:

@@ -15,6 +15,8 @@ from .work import Work
 ASK_AGAIN = 5.0
 #: Seconds that a worker that has lost its patience may take to be gone.
 LIMBO_SLACK = 60.0
+#: A worker that was heard of within this share of the time after which it is lost is alive: it beats more often.
+TWIN_SILENT_SHARE = 0.4
 
 
 class Contacts:
@@ -56,10 +58,13 @@ class Contacts:
             return False
         worker = core.roster.by_uid.get(about["uid"])
         if worker is None:
+            self._replace_twin(about)
             joined = about_worker(about, core.roster.next_number, core.now)
             core.emit(joined)
             worker = core.roster.join(joined)
             core.tell("INFO", f"worker {worker.name} has joined, {worker.cpus:g} cpus")
+        left = about.get("left", 0.0)
+        worker.until = core.now + left if left else None
         old = core.roster.open_session(worker, peer, core.now)
         if old is not None and old != peer:
             core.do(EndSession(old))
@@ -89,7 +94,23 @@ class Contacts:
             return f"this worker has jobtree {about['version']}, the master {settings.version}; install the same on all nodes"
         if about["python"] != settings.python:
             return f"this worker runs Python {about['python']}, the master {settings.python}; pickled code needs the same"
+        twin = self._twin_of(about)
+        if twin is not None and twin.peer is not None and self.core.now - twin.heard < TWIN_SILENT_SHARE * settings.lost_after:
+            return f"the batch system has started this worker twice: {twin.name} (pid {twin.pid}) is here already, and at work"
         return ""
+
+    def _twin_of(self, about: dict[str, Any]) -> Worker | None:
+        """Another worker with the same place in the same block: a job that was started a second time."""
+        if not about["block"] or about["uid"] in self.core.roster.by_uid:
+            return None
+        place = (about["block"], about["index"])
+        return next((worker for worker in self.core.roster if (worker.block, worker.index) == place), None)
+
+    def _replace_twin(self, about: dict[str, Any]) -> None:
+        """The batch system has started a lost worker's job again: that is the surest sign that the old one is gone."""
+        twin = self._twin_of(about)
+        if twin is not None:
+            self.bury(twin, "its job was started again by the batch system")
 
     def _reconcile(self, worker: Worker, held: list[list[int]]) -> list[list[int]]:
         core = self.core
@@ -122,15 +143,19 @@ class Contacts:
         """A worker takes its leave; what it held and did not finish is lost with it."""
         self.bury(worker, reason)
 
-    def watch(self) -> None:
-        """Look for workers that have been silent, or out of contact, for too long."""
+    def watch(self) -> list[tuple[Worker, str]]:
+        """Bury workers that have been silent, or out of contact, for too long; gives them, and why."""
         now, silence = self.core.now, self.core.settings.lost_after
+        lost = []
         for worker in list(self.core.roster):
             if worker.peer is not None and now - worker.heard > silence:
                 self.core.do(EndSession(worker.peer))
-                self.bury(worker, f"it has not been heard of for {silence:g} s")
+                lost.append((worker, f"it has not been heard of for {silence:g} s"))
             elif worker.lost_at is not None and now >= worker.lost_at:
-                self.bury(worker, "it has lost contact and has not come back")
+                lost.append((worker, "it has lost contact and has not come back"))
+        for worker, reason in lost:
+            self.bury(worker, reason)
+        return lost
 
     def bury(self, worker: Worker, reason: str) -> None:
         """A worker is gone for good; what it held goes back to be run again."""

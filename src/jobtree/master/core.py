@@ -27,7 +27,11 @@ class Settings:
     version: str = ""
     python: str = ""
     script: str = "script"  # for the names of blocks
-    workers: int = 1
+    workers: int = 1  # at the most
+    workers_least: int | None = None  # None: always as many as at the most
+    on_cluster: bool = False  # workers come through a batch system: late, seldom polled, and not to be kept for nothing
+    worker_idle: float = 60.0
+    worker_time: float | None = None  # what a worker is asked for has this long to live
     worker_cpus: float = 0.0  # what a worker that is asked for has
     worker_memory: int = 0
     retries: int = 0

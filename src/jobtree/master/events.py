@@ -47,10 +47,11 @@ class BlockSubmitted:
 
 @dataclass(slots=True)
 class SubmitFailed:
-    """A launcher refused a submission."""
+    """A launcher refused a submission; ``verdict`` is "refused" (for good), "busy" (try later) or "" (who knows)."""
 
     name: str
     reason: str
+    verdict: str = ""
 
 
 @dataclass(slots=True)
@@ -61,6 +62,24 @@ class BlockGone:
     id: str
     reason: str
     tail: str = ""
+
+
+@dataclass(slots=True)
+class BlockSeen:
+    """How a submission stands with the batch system now, when that has changed: the worst state of ``count`` of its workers."""
+
+    name: str
+    state: str
+    count: int
+    reason: str
+
+
+@dataclass(slots=True)
+class BlocksCancelled:
+    """The launcher has done what it can to end these; ``trouble`` says what went wrong."""
+
+    ids: list[str]
+    trouble: str = ""
 
 
 @dataclass(slots=True)
@@ -102,4 +121,7 @@ class Compacted:
     remove: list[str] = field(default_factory=list)
 
 
-Event = Hello | Received | PeerLost | BlockSubmitted | SubmitFailed | BlockGone | Signalled | Stalled | Paused | Compacted
+Event = (
+    Hello | Received | PeerLost | BlockSubmitted | SubmitFailed | BlockGone | BlockSeen | BlocksCancelled | Signalled | Stalled
+    | Paused | Compacted
+)  # fmt: skip

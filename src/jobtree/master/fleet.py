@@ -6,24 +6,32 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ..errors import LauncherError, StorageFailed
-from ..launchers.base import BlockState, Launcher, WorkerSize
+from ..launchers.base import BlockState, BlockStatus, Launcher, SubmitBusy, SubmitRefused, WorkerSize
 from .effects import CancelBlocks, Find, Submit
-from .events import BlockGone, BlockSubmitted, Event, SubmitFailed
+from .events import BlockGone, BlocksCancelled, BlockSeen, BlockSubmitted, Event, SubmitFailed
 
 log = logging.getLogger("jobtree.master")
 
 Request = Submit | Find | CancelBlocks
+
+#: Seconds until a name is asked for again that could not be looked up.
+FIND_AGAIN = 20.0
+#: A launcher that can be polled as often as this (seconds) costs nobody anything.
+CHEAP = 1.0
+#: From the state that people must hear of to the one that is as it should be.
+WORST_FIRST = (BlockState.ERROR, BlockState.HELD, BlockState.PENDING, BlockState.UNKNOWN, BlockState.RUNNING)
 
 
 class Fleet:
     """Grants what concerns blocks, one request at a time, and tells what became of it, whatever the launcher does.
 
     ``descriptor`` can be read when there is news. ``poll_seconds`` is the pause between two looks at all blocks; ``hurry``
-    shortens it when the end is near.
+    shortens it when the end is near, if looking is cheap.
     """
 
     def __init__(
@@ -37,6 +45,9 @@ class Fleet:
         self._news: deque[Event] = deque()
         self._blocks: dict[str, str] = {}  # block's id: name of its submission
         self._gone: set[str] = set()
+        self._told: dict[str, tuple[str, int, str]] = {}  # by name: what was told last of how it stands
+        self._open: dict[str, tuple[float, str]] = {}  # names to be looked up (again): when, and why
+        self._look_at = time.monotonic() + poll_seconds
         self.descriptor, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._last_trouble = ""
         self._closed = False
@@ -48,13 +59,17 @@ class Fleet:
         self._requests.put(request)
 
     def expect(self, blocks: dict[str, str]) -> None:
-        """Look after blocks (id: name of the submission) of an earlier master."""
+        """Look after blocks (id: name of the submission) of an earlier master, and look at once how they are."""
         self._blocks.update(blocks)
+        if blocks:
+            self._look_at = 0.0
 
     def hurry(self, poll_seconds: float) -> None:
         """Look more often from now on."""
-        self._poll_seconds = poll_seconds
-        self._requests.put(None)
+        if self._poll_seconds < CHEAP:
+            self._poll_seconds = poll_seconds
+            self._look_at = 0.0
+            self._requests.put(None)
 
     def news(self) -> list[Event]:
         """What has happened since the last call."""
@@ -79,12 +94,19 @@ class Fleet:
     def _serve(self) -> None:
         while not self._closed:
             try:
-                request = self._requests.get(timeout=self._poll_seconds)
+                request = self._requests.get(timeout=self._patience())
             except queue.Empty:
                 request = None
             if request is not None:
                 self._grant(request)
-            self._look()
+            self._find_again()
+            if time.monotonic() >= self._look_at:
+                self._look()
+                self._look_at = time.monotonic() + self._poll_seconds
+
+    def _patience(self) -> float:
+        due = min([self._look_at, *(at for at, _ in self._open.values())])
+        return max(0.0, due - time.monotonic())
 
     def _tell(self, event: Event) -> None:
         self._news.append(event)
@@ -92,6 +114,8 @@ class Fleet:
             os.write(self._wake, b"!")
         except BlockingIOError:
             pass  # the pipe is full of wake-ups already
+
+    # -- requests -------------------------------------------------------------------------------------------------
 
     def _grant(self, request: Request) -> None:
         try:
@@ -104,38 +128,62 @@ class Fleet:
             case Submit(name, n):
                 self._submit(name, n)
             case Find(name):
-                self._attempt(name, lambda: self._launcher.find(name))
+                self._find(name, "it was never submitted")
             case CancelBlocks(ids, _):
-                try:
-                    self._launcher.cancel(ids)
-                except Exception as error:  # noqa: BLE001  # a launcher may be anybody's, and this thread has to go on
-                    log.warning("workers could not be ended: %s", _words(error))
+                self._cancel(ids)
 
     def _submit(self, name: str, n: int) -> None:
         try:
             ids = self._launcher.submit(name, n, self._size)
+        except (SubmitRefused, SubmitBusy) as error:
+            log.warning("a submission failed: %s", error)
+            self._tell(SubmitFailed(name, str(error), "refused" if isinstance(error, SubmitRefused) else "busy"))
         except Exception as error:  # noqa: BLE001  # a launcher may be anybody's, and this thread has to go on
             log.warning("a submission failed: %s", _words(error))
             # It may have been taken all the same.
-            self._attempt(name, lambda: self._launcher.find(name), _words(error))
+            self._find(name, _words(error))
         else:
             self._known(name, ids)
 
-    def _attempt(self, name: str, find: Callable[[], list[str]], reason: str = "it was never submitted") -> None:
+    def _find(self, name: str, reason: str) -> None:
+        """Look a name up; until somebody answers, nothing is known and nothing is submitted in its place."""
+        self._open.pop(name, None)
         try:
-            ids = find()
+            ids = self._launcher.find(name)
         except Exception as error:  # noqa: BLE001  # a launcher may be anybody's, and this thread has to go on
-            ids, reason = [], f"{reason}; {_words(error)}"
+            trouble = _words(error)
+            self._tell(BlockSeen(name, BlockState.UNKNOWN, 0, f"whether it was submitted is not known: {trouble}"))
+            self._open[name] = (time.monotonic() + FIND_AGAIN, reason)
+            return
         if ids:
             self._known(name, ids)
         else:
             self._tell(SubmitFailed(name, reason))
 
+    def _find_again(self) -> None:
+        now = time.monotonic()
+        for name, (at, reason) in list(self._open.items()):
+            if now >= at:
+                self._find(name, reason)
+
+    def _cancel(self, ids: list[str]) -> None:
+        trouble = ""
+        try:
+            self._launcher.cancel(ids)
+        except Exception as error:  # noqa: BLE001  # a launcher may be anybody's, and this thread has to go on
+            trouble = _words(error)
+            log.warning("workers could not be ended: %s", trouble)
+        self._tell(BlocksCancelled(list(ids), trouble))
+
     def _known(self, name: str, ids: list[str]) -> None:
         self._blocks.update(dict.fromkeys(ids, name))
         self._tell(BlockSubmitted(name, ids))
 
+    # -- looking --------------------------------------------------------------------------------------------------
+
     def _look(self) -> None:
+        if not self._blocks:
+            return
         try:
             states = self._launcher.poll()
             ended = {block: status.reason for block, status in states.items() if status.state is BlockState.ENDED}
@@ -150,6 +198,21 @@ class Fleet:
             if block in self._blocks and block not in self._gone:
                 self._gone.add(block)
                 self._tell(BlockGone(self._blocks[block], block, reason, self._tail(block)))
+        self._note(states)
+
+    def _note(self, states: Mapping[str, BlockStatus]) -> None:
+        """Tell of submissions that stand otherwise than when they were last told of."""
+        by_name: dict[str, dict[BlockState, list[str]]] = {}
+        for block, status in states.items():
+            if block in self._blocks and block not in self._gone:
+                by_name.setdefault(self._blocks[block], {}).setdefault(status.state, []).append(status.reason)
+        for name, found in by_name.items():
+            state = next(state for state in WORST_FIRST if state in found)
+            reason = max(found[state]) if state is not BlockState.RUNNING else ""
+            note = (str(state), len(found[state]), reason)
+            if self._told.get(name) != note:
+                self._told[name] = note
+                self._tell(BlockSeen(name, *note))
 
     def _tail(self, block: str) -> str:
         try:

@@ -18,6 +18,18 @@ class Block:
     came: set[int] = field(default_factory=set)  # the indices of workers that have said HELLO
     known: bool = False  # the launcher has answered
     ended: bool = False
+    note: tuple[str, int, str] | None = None  # how the batch system says it stands: state, of how many, why
+    planned_at: float = 0.0
+
+    def ident_of(self, index: int) -> str:
+        """The launcher's word for a worker that has not ended; empty if there is none."""
+        ident = self.ids[index] if index < len(self.ids) else ""
+        return ident if ident in self.alive else ""
+
+    @property
+    def missing(self) -> list[str]:
+        """Those that have not ended, and of which no worker has come."""
+        return [ident for index, ident in enumerate(self.ids) if ident in self.alive and index not in self.came]
 
 
 class Ledger:
@@ -34,12 +46,15 @@ class Ledger:
         match record:
             case r.BlockPlanned():
                 self.planned += 1
-                self.blocks[record.name] = Block(record.name, record.n)
+                self.blocks[record.name] = Block(record.name, record.n, planned_at=record.at)
             case r.BlockKnown():
                 block = self.blocks[record.name]
                 block.ids, block.alive, block.known = list(record.ids), set(record.ids), True
             case r.BlockEnded():
                 self._end(record)
+            case r.BlockNoted():
+                if record.name in self.blocks:
+                    self.blocks[record.name].note = (record.state, record.count, record.reason)
             case r.WorkerJoined():
                 self.joined[record.worker] = record
                 if record.block in self.blocks:

@@ -221,6 +221,18 @@ class BlockEnded(Record):
 
 
 @dataclass(slots=True)
+class BlockNoted(Record):
+    """How the batch system says that ``count`` workers of a submission stand, and why; the worst that it says of any."""
+
+    code: ClassVar[int] = 30
+    at: float
+    name: str
+    state: str
+    count: int
+    reason: str
+
+
+@dataclass(slots=True)
 class WorkerJoined(Record):
     """A worker was heard of for the first time; it is ``worker`` from now on."""
 
@@ -284,7 +296,7 @@ TYPES: dict[int, type[Record]] = {
         RunDescribed, EpochBegan, TargetsCreated, CodeAdded, AttemptsAssigned, AttemptsStarted, AttemptsReturned,
         AttemptsAdopted, AttemptsCommitted, AttemptsFailed, AttemptsLost, TargetsRetried, SubtreesCancelled,
         TargetsRefused, BlockPlanned,
-        BlockKnown, BlockEnded, WorkerJoined, WorkerLeft, RunEnded, Summary, SnapshotTaken,
+        BlockKnown, BlockEnded, BlockNoted, WorkerJoined, WorkerLeft, RunEnded, Summary, SnapshotTaken,
     )
 }  # fmt: skip
 

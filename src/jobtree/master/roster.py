@@ -32,6 +32,7 @@ class Worker:
     peer: int | None = None  # the open session, if there is one
     heard: float = 0.0
     lost_at: float | None = None  # when it is given up, while it is out of contact
+    until: float | None = None  # when the batch system ends it
     draining: bool = False
     free_cpus: float = 0.0  # below zero when it holds more than it can run at once
     free_memory: int = 0

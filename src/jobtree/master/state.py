@@ -26,6 +26,8 @@ from .work import Work
 #: Records between two summaries.
 SUMMARY_EVERY = 50_000
 SUMMARY_NAMES = 1_000
+#: Seconds that a batch system has to answer when workers are taken back at the end.
+BATCH_GRACE = 30.0
 _ABOUT_ATTEMPTS = frozenset({Type.DONE, Type.CHILDREN, Type.STARTED, Type.RETURNED, Type.LOG, Type.NEED})
 
 
@@ -83,8 +85,8 @@ class MasterState:
         times = [self.contacts.deadline, self.core.scheduler.next_wake]
         if self._gives_out:
             times.append(self.dispatch.deadline)
-        if self._ending is not None and not self._forced:
-            times.append(self._leave_at)
+        if self._ending is not None:
+            times.append(self._leave_at + (BATCH_GRACE if self._forced else 0.0))
         return min((time for time in times if time is not None), default=None)
 
     @property
@@ -110,8 +112,14 @@ class MasterState:
                 self.contacts.peer_lost(event.peer)
             case e.BlockSubmitted():
                 self.scaling.submitted(event.name, event.ids)
+                if self._ending is not None:
+                    self.scaling.withdraw()
             case e.SubmitFailed():
-                self.scaling.failed(event.name, event.reason)
+                self.scaling.failed(event.name, event.reason, event.verdict)
+            case e.BlockSeen():
+                self.scaling.seen(event.name, event.state, event.count, event.reason)
+            case e.BlocksCancelled():
+                self.scaling.cancelled(event.ids, event.trouble)
             case e.BlockGone():
                 self.scaling.gone(event.name, event.id, event.reason, event.tail)
             case e.Signalled():
@@ -142,13 +150,15 @@ class MasterState:
             self.core.step.at_once.append(Send(event.peer, Type.BEAT, [event.number]))
         elif event.type is Type.BYE:
             self.contacts.bye(worker, event.body[0])
+            self.scaling.left(worker, f"its worker has left: {event.body[0]}")
             self.core.do(EndSession(event.peer))
 
     def _finish_turn(self) -> Step:
         core = self.core
         core.absorb()
         core.scheduler.wake(core.now)
-        self.contacts.watch()
+        for worker, reason in self.contacts.watch():
+            self.scaling.lost(worker, f"its worker is lost: {reason}")
         self._clean_up()
         if self._ending is None:
             self._see_the_end()
@@ -193,7 +203,7 @@ class MasterState:
         """Fail the targets that ask for more than any worker has."""
         core = self.core
         workers = core.roster.in_contact
-        if not workers:
+        if not workers and not core.settings.on_cluster:
             return
         found = True
         while found:  # what fails may have been waited for by others that ask for as much
@@ -207,8 +217,8 @@ class MasterState:
 
     def _refuse_shape(self, shape: Shape, workers: list[Worker]) -> None:
         core = self.core
-        cpus = max(worker.cpus for worker in workers)
-        memory = max(worker.memory for worker in workers)
+        cpus = max((worker.cpus for worker in workers), default=core.settings.worker_cpus)
+        memory = max((worker.memory for worker in workers), default=core.settings.worker_memory)
         text = (
             f"it asks for {shape.missing}, which no worker has"
             if shape.missing
@@ -250,6 +260,7 @@ class MasterState:
         for worker in core.roster:
             if worker.peer is not None:
                 core.send(worker.peer, Type.STOP, [outcome.reason])
+        self.scaling.withdraw()
 
     def _see_them_off(self) -> None:
         core = self.core
@@ -258,6 +269,10 @@ class MasterState:
         elif core.now >= self._leave_at and not self._forced:
             self._forced = True
             self.scaling.cancel_all(force=True)
+        elif core.settings.on_cluster and core.now >= self._leave_at + BATCH_GRACE:
+            left = self.scaling.left_over()
+            core.tell("WARNING", f"these may still be in the batch system's queue, and will find nothing to do: {left}")
+            self.outcome = self._ending
 
     def _signalled(self, level: int, status: int) -> None:
         core = self.core

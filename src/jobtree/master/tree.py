@@ -69,6 +69,7 @@ class Tree(Upward):
             r.TargetsRetried: self._targets_retried,
             r.SubtreesCancelled: self._subtrees_cancelled,
             r.BlockPlanned: self._nothing,
+            r.BlockNoted: self._nothing,
             r.BlockKnown: self._nothing,
             r.BlockEnded: self._nothing,
             r.WorkerJoined: self._nothing,

@@ -224,6 +224,7 @@ HELLO_FIELDS: dict[str, type | tuple[type, ...]] = {
     "cpus": (int, float),
     "memory": int,  # bytes
     "gpus": (int, float),
+    "left": (int, float),  # seconds until the batch system ends it; 0 if nobody does
     "seen": list,  # [epoch, sequence] of the highest acknowledgement
     "held": list,  # [[epoch, number, target, created so far (follow-on counted), HELD_*], ...]
 }

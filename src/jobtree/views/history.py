@@ -102,6 +102,7 @@ class History:
             r.BlockPlanned: self._planned,
             r.BlockKnown: self._known,
             r.BlockEnded: self._block_ended,
+            r.BlockNoted: self._block_noted,
             r.WorkerJoined: self._joined,
             r.WorkerLeft: self._left,
             r.RunEnded: self._run_ended,
@@ -390,6 +391,12 @@ class History:
             block.gone[record.id] = record.reason
         else:
             block.refused = record.reason
+
+    def _block_noted(self, record: r.BlockNoted) -> None:
+        block = self.blocks.get(record.name)
+        if block is not None:
+            fine = record.state == "running"
+            block.note = "" if fine else f"{record.count:,} {record.state}" + (f": {record.reason}" if record.reason else "")
 
     def _joined(self, record: r.WorkerJoined) -> None:
         self.workers[record.worker] = WorkerHistory(record)

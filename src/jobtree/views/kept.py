@@ -50,6 +50,7 @@ class BlockHistory:
     known: bool = False
     gone: dict[str, str] = field(default_factory=dict)  # id -> why
     refused: str | None = None  # why the whole of it never came to be
+    note: str = ""  # what the batch system says of those that are not as they should be
 
     @property
     def ended(self) -> bool:

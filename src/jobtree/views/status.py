@@ -98,7 +98,7 @@ def _worker(worker: WorkerHistory, held: Counter[int]) -> WorkerView:
 
 def _block(block: BlockHistory) -> BlockView:
     state = "ended" if block.ended else "known" if block.known else "planned"
-    reason = block.refused or next(reversed(block.gone.values()), "")
+    reason = block.refused or ("" if block.ended else block.note) or next(reversed(block.gone.values()), "")
     planned = block.planned
     return BlockView(planned.name, planned.pool, planned.n, state, tuple(block.ids), len(block.gone), reason, planned.at)
 
@@ -165,7 +165,8 @@ def workers_table(status: Status) -> Table:
 def _block_line(block: BlockView) -> str:
     state = {"planned": "asked for", "known": "submitted"}[block.state]
     gone = f", {block.ended:,} ended" if block.ended else ""
-    return f"block {escape(block.name)}: {plural(block.n, 'worker')} {state}{gone}"
+    reason = f" ({escape(block.reason)})" if block.reason else ""
+    return f"block {escape(block.name)}: {plural(block.n, 'worker')} {state}{gone}{reason}"
 
 
 def _number(count: int) -> str:

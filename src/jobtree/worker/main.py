@@ -23,6 +23,7 @@ from ..resources import parse_size
 from .effects import Connect, Disconnect, Effect, Exit, Transmit
 from .events import ConnectionLost, Event, Signalled
 from .nurseries import Nursery, fork_first_nursery
+from .own_output import OwnOutput
 
 if TYPE_CHECKING:
     from .connection import Connector
@@ -47,6 +48,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--gpus", type=float, default=0.0, help="gpus that targets may use here (default 0)")
     made.add_argument("--patience", type=float, default=600.0, help="seconds to go on looking for a lost master (default 600)")
     made.add_argument("--scratch-dir", type=Path, help="where local temp dirs are made (default: $TMPDIR)")
+    made.add_argument("--walltime", type=float, help="seconds after which something ends this worker (default: nothing does)")
+    made.add_argument("--in-batch", action="store_true", help=argparse.SUPPRESS)
     made.add_argument("--block", default="", help=argparse.SUPPRESS)
     made.add_argument("--index", type=int, default=0, help=argparse.SUPPRESS)
     return made
@@ -76,9 +79,10 @@ class _Worker:
         self.processes: Processes = Processes(tree, arguments.scratch_dir, first, clock=self.clock)
         self.connector: Connector = Connector(tree / "connection")
         self.connector.watch(self.processes.fileno())
-        self.state: WorkerState = WorkerState(_about(tree, arguments), self.clock(), random.Random().random)
+        self.state: WorkerState = WorkerState(_about(tree, arguments, self.clock()), self.clock(), random.Random().random)
         self._signals: list[Event] = []
         self._exit: Exit | None = None
+        self._output = OwnOutput()
 
     def clock(self) -> float:
         """Unix time that never jumps."""
@@ -112,6 +116,7 @@ class _Worker:
             time.sleep(BREATH)
         elif not events:
             gc.collect(1)
+            self._output.look(now)
 
     def _patience(self) -> float:
         deadline = self.state.deadline
@@ -147,7 +152,7 @@ class _Worker:
         self.connector.watch(near.fileno(), lambda: near.recv(4096))
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, self._on_signal)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, self._on_signal if self.state.about.in_batch else signal.SIG_IGN)
         try:
             yield
         finally:
@@ -157,7 +162,7 @@ class _Worker:
         self._signals.append(Signalled(signal.Signals(number).name))
 
 
-def _about(tree: Path, arguments: argparse.Namespace) -> Any:
+def _about(tree: Path, arguments: argparse.Namespace, now: float) -> Any:
     """What this worker says of itself."""
     from .. import __version__
     from ..protocol.keys import read_connection
@@ -177,6 +182,9 @@ def _about(tree: Path, arguments: argparse.Namespace) -> Any:
         memory=int(parse_size(arguments.memory)) if arguments.memory is not None else _all_memory(),
         gpus=arguments.gpus,
         patience=arguments.patience,
+        in_batch=arguments.in_batch,
+        until=now + arguments.walltime if arguments.walltime is not None else None,
+        life=arguments.walltime or 0.0,
     )
 
 

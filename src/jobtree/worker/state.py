@@ -13,7 +13,7 @@ from typing import Any
 
 from ..ids import Attempt
 from ..protocol.codec import Message
-from ..protocol.messages import ROW_EPOCH, ROW_NUMBER, ROW_WALL, VERDICT_ADOPT, Type
+from ..protocol.messages import ROW_CAUSE, ROW_EPOCH, ROW_FAILURE, ROW_NUMBER, ROW_WALL, VERDICT_ADOPT, Type
 from ..protocol.session import Session
 from . import events as e
 from .effects import Connect, Disconnect, Effect, Exit, Give, GiveCode, Prepare, Throttle, Transmit
@@ -34,6 +34,14 @@ REDIAL_FIRST, REDIAL_MOST, REDIAL_LATER = 0.1, 2.0, 30.0
 CLOCK_SLACK = 5.0
 #: How long a worker that holds nothing (at most), or has never reached any master, goes on looking for one.
 PATIENCE_IDLE, PATIENCE_NEVER = 120.0, 60.0
+#: The share of its life before whose end a worker of a batch system takes nothing new, and before whose end it goes; with bounds.
+LAST_ORDERS, LAST_ORDERS_LEAST, LAST_ORDERS_MOST = 0.1, 6.0, 120.0
+CLOSING, CLOSING_LEAST, CLOSING_MOST = 0.03, 3.0, 15.0
+#: A batch system that ends a job signals its processes one after the other: so long a target that dies of such a signal may
+#: have been ended with the worker, and not by itself (seconds).
+SUSPECT_FOR = 1.0
+#: What the exit of a target shows that died of what ends jobs: SIGTERM or SIGINT, as a signal or a shell's word for it.
+_ENDED_WITH_THE_JOB = (-15, -2, 143, 130)
 
 
 @unique
@@ -61,6 +69,9 @@ class About:
     memory: int
     gpus: float = 0.0
     patience: float = 600.0
+    in_batch: bool = False  # a batch system has started it, and ends it when it likes
+    until: float | None = None  # when that will be, at the latest
+    life: float = 0.0
 
 
 class WorkerState:
@@ -89,6 +100,8 @@ class WorkerState:
         self._beat_at = now
         self._answer_by = 0.0
         self._limits: dict[Attempt, tuple[float, int]] = {}  # when an attempt is out of time, and its runner
+        self._suspects: dict[Attempt, tuple[float, list[Any], bytes]] = {}  # ends that may be the batch system's doing
+        self._now = now
         self._outbox = Outbox(self.holdings, self._transmit)
         self._effects: list[Effect] = []
 
@@ -99,6 +112,7 @@ class WorkerState:
     def step(self, events: list[e.Event], now: float) -> list[Effect]:
         """One turn: what ``events`` and the time lead to."""
         self._effects = []
+        self._now = now
         for event in events:
             self._take_in(event, now)
         if self.leaving and not self.exited:
@@ -120,6 +134,8 @@ class WorkerState:
         else:
             times = [self._lost_since + self._patience]
         times += [at for at, _ in self._limits.values()]
+        times += [at for at, _, _ in self._suspects.values()]
+        times += self._closing_times()
         return min(times)
 
     # -- events ---------------------------------------------------------------------------------------------------
@@ -154,7 +170,7 @@ class WorkerState:
             case e.ConnectionLost():
                 self._lose_contact(now)
             case e.Signalled():
-                self._drain(f"ended by {event.name}")
+                self._signalled(event.name)
 
     def _received(self, message: Message, now: float) -> None:
         if self.contact is Contact.DIALLING:
@@ -209,10 +225,11 @@ class WorkerState:
         self._answer_by = now + min(ANSWER_MOST, ANSWER_WITHIN * 2.0**self._unanswered)
         self._unanswered = min(self._unanswered + 1, 10)
         about = self.about
+        left = max(0.001, about.until - now) if about.until is not None else 0.0
         hello = {
             "version": about.version, "python": about.python, "run": about.run, "uid": about.uid, "block": about.block,
             "index": about.index, "host": about.host, "pid": about.pid, "cpus": about.cpus, "memory": about.memory,
-            "gpus": about.gpus, "seen": self._seen, "held": self.holdings.listing(),
+            "gpus": about.gpus, "left": left, "seen": self._seen, "held": self.holdings.listing(),
         }  # fmt: skip
         self._transmit(Type.HELLO, [hello])
 
@@ -276,6 +293,10 @@ class WorkerState:
         return min(self.about.patience, PATIENCE_IDLE) if self._met else PATIENCE_NEVER
 
     def _look_at_the_clock(self, now: float) -> None:
+        self._close_in_time(now)
+        for attempt, (at, row, data) in list(self._suspects.items()):
+            if now >= at:
+                self._end(attempt, row, data, sure=True)
         for attempt, (at, runner) in list(self._limits.items()):
             if now >= at:
                 del self._limits[attempt]
@@ -294,6 +315,33 @@ class WorkerState:
             self._leave("no master was found in time", 0)
 
     # -- leaving --------------------------------------------------------------------------------------------------
+
+    def _signalled(self, name: str) -> None:
+        """A warning drains; but a batch system that says TERM or INT kills soon, and so it does with what runs here."""
+        if self.about.in_batch and name in ("SIGTERM", "SIGINT"):
+            self._suspects.clear()
+            self._leave(f"ended by {name}: the batch system ends this job", 0)
+        else:
+            self._drain(f"ended by {name}")
+
+    def _closing_times(self) -> list[float]:
+        """When a worker whose life is limited takes nothing new, and when it goes."""
+        about = self.about
+        if about.until is None:
+            return []
+        last_orders = min(max(about.life * LAST_ORDERS, LAST_ORDERS_LEAST), LAST_ORDERS_MOST)
+        closing = min(max(about.life * CLOSING, CLOSING_LEAST), CLOSING_MOST)
+        return [at for at in (about.until - last_orders, about.until - closing) if at > self._now] or [about.until]
+
+    def _close_in_time(self, now: float) -> None:
+        """What still runs at the very end is lost with the worker, which says so rather than fall silent."""
+        about = self.about
+        if about.until is None or len(left := self._closing_times()) == 2:
+            return
+        if left == [about.until]:
+            self._leave("its time is up: the batch system would end it now", 0)
+        elif not self.leaving:
+            self._drain("its time will soon be up")
 
     def _drain(self, reason: str) -> None:
         """Begin nothing new, give back what has not begun, and leave when the rest is done; at once when asked again."""
@@ -436,8 +484,12 @@ class WorkerState:
         self._limits.pop(attempt, None)
         self._end(attempt, row, data)
 
-    def _end(self, attempt: Attempt, row: list[Any], data: bytes) -> None:
+    def _end(self, attempt: Attempt, row: list[Any], data: bytes, *, sure: bool = False) -> None:
         held = self.holdings.get(attempt)
+        if self.about.in_batch and not sure and _is_suspect(row):
+            self._suspects[attempt] = (self._now + SUSPECT_FOR, row, data)
+            return
+        self._suspects.pop(attempt, None)
         if held is None:
             return
         if held.cancelled:
@@ -514,3 +566,11 @@ class WorkerState:
         self._seen = [epoch, record]
         for held in self._outbox.acknowledged(number):
             self._relieve(held)
+
+
+def _is_suspect(row: list[Any]) -> bool:
+    """Whether an attempt may have been ended by what ends the whole job."""
+    failure = row[ROW_FAILURE] if row[ROW_CAUSE] else None
+    if not failure:
+        return False
+    return failure.get("exit") in _ENDED_WITH_THE_JOB or failure.get("type") == "KeyboardInterrupt"

@@ -1,0 +1,166 @@
+"""From options to workers: the launcher and what it is told, what one worker has, and how many there may be."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from ._launcher_options import settings_for
+from .errors import UsageError
+from .launchers import registry
+from .launchers.base import Launcher, WorkerSize
+from .options import Options
+from .resources import format_size
+
+#: Seconds between two polls of a launcher that does not say.
+POLL_SECONDS = 30.0
+#: Workers of a batch system where nobody says how many.
+MOST_WORKERS = 100
+#: How long a worker may run where the batch system's own limit can't be read (seconds).
+USUAL_WALLTIME = 4 * 3600.0
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A launcher, the size of a worker, and how many of them; `least` None means that `most` are held."""
+
+    launcher: Launcher
+    size: WorkerSize
+    least: int | None
+    most: int
+    poll_seconds: float
+    command: list[str]
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether workers come through a batch system, which is not to be polled often."""
+        return self.poll_seconds >= 1.0
+
+
+def make_pool(options: Options, tree: Path, blocks: Path) -> Pool:
+    """The pool that the options describe, for a tree; raises UsageError if it can't be used here."""
+    local = options.launcher == "local"
+    size, most = local_size(options) if local else cluster_size(options)
+    launcher = _launcher(options, tree, blocks, size, local)
+    if not local:
+        size = _with_walltime(options, launcher, size)
+        launcher = _launcher(options, tree, blocks, size, local)  # its workers know now how long they have
+    least = None if local or options.workers is None else options.workers.least
+    if not local and least is None:
+        least = 0
+    poll = float(getattr(launcher, "poll_seconds", POLL_SECONDS))
+    return Pool(launcher, size, None if local else least, most, poll, worker_command(options, tree, size, local))
+
+
+def _launcher(options: Options, tree: Path, blocks: Path, size: WorkerSize, local: bool) -> Launcher:
+    common = {"queue": options.queue, "account": options.account, "args": options.launcher_args}
+    settings = settings_for(options.launcher, options.launcher_settings, common)
+    return registry.make(options.launcher, worker_command(options, tree, size, local), blocks, settings)
+
+
+def worker_command(options: Options, tree: Path, size: WorkerSize, local: bool) -> list[str]:
+    """The command line of a worker, but for which one it is."""
+    worker = Path(__file__).with_name("worker") / "__main__.py"
+    command = [sys.executable, "-P", str(worker), str(tree), "--cpus", f"{size.cpus:g}"]
+    command += ["--memory", str(size.memory_bytes), "--patience", f"{options.worker_patience:g}"]
+    if options.scratch_dir is not None:
+        command += ["--scratch-dir", str(options.scratch_dir)]
+    if not local:
+        command.append("--in-batch")
+        if size.gpus:
+            command += ["--gpus", str(size.gpus)]
+        if size.walltime_seconds is not None:
+            command += ["--walltime", f"{size.walltime_seconds:g}"]
+    return command
+
+
+# -- on a cluster -----------------------------------------------------------------------------------------------------
+
+
+def cluster_size(options: Options) -> tuple[WorkerSize, int]:
+    """One worker of a batch system, and how many there may be at the most."""
+    cpus = options.worker_cpus if options.worker_cpus is not None else options.default_cpus
+    memory = options.worker_memory
+    if memory is None:
+        memory = int(options.default_memory * max(1.0, cpus / options.default_cpus))
+    most = options.workers.most if options.workers is not None else MOST_WORKERS
+    if options.max_cpus is not None:
+        most = min(most, _most_of("cpus", options.max_cpus, cpus))
+    if options.max_memory is not None:
+        most = min(most, _most_of("memory", options.max_memory, memory))
+    return WorkerSize(cpus=cpus, memory_bytes=memory), most
+
+
+def _most_of(what: str, most: float, each: float) -> int:
+    if each > most:
+        raise UsageError(f"a worker has more {what} ({each:g}) than --max-{what} ({most:g}); smaller ones: --worker-{what}")
+    return int(Decimal(repr(most)) / Decimal(repr(each)))
+
+
+def _with_walltime(options: Options, launcher: Launcher, size: WorkerSize) -> WorkerSize:
+    seconds = options.worker_time
+    if seconds is None:
+        limit = getattr(launcher, "walltime_limit", None)
+        seconds = (limit() if limit is not None else None) or USUAL_WALLTIME
+    return WorkerSize(size.cpus, size.memory_bytes, size.gpus, seconds)
+
+
+# -- on this machine --------------------------------------------------------------------------------------------------
+
+
+def local_size(options: Options) -> tuple[WorkerSize, int]:
+    """What one local worker gets, and how many there are: they share what this process may use, or fewer than asked for do."""
+    count = min(max(1, options.workers.most) if options.workers is not None else 1, _most_workers(options))
+    cpus = float(len(os.sched_getaffinity(0)))
+    memory = _usable_memory()
+    if options.max_cpus is not None:
+        cpus = min(cpus, options.max_cpus)
+    if options.max_memory is not None:
+        memory = min(memory, options.max_memory)
+    each = options.worker_cpus if options.worker_cpus is not None else _share_of_cpus(cpus, count)
+    share = options.worker_memory if options.worker_memory is not None else memory // count
+    if share < 64 << 20:
+        raise UsageError(f"{count} workers would have {format_size(share)} of memory each; ask for fewer with --workers")
+    return WorkerSize(cpus=each, memory_bytes=share), count
+
+
+def _most_workers(options: Options) -> int:
+    """How many fit into --max-cpus and --max-memory; UsageError if none does."""
+    cpus, each = options.max_cpus, options.worker_cpus
+    memory, share = options.max_memory, options.worker_memory
+    if cpus is not None and each is not None and each > cpus:
+        raise UsageError(f"--worker-cpus {each:g} is more than --max-cpus {cpus:g}")
+    if memory is not None and share is not None and share > memory:
+        raise UsageError(f"--worker-memory {format_size(share)} is more than --max-memory {format_size(memory)}")
+    most = sys.maxsize
+    if cpus is not None:  # in decimals, as they were given: 0.3 / 0.1 is less than 3
+        most = int(Decimal(repr(cpus)) / Decimal(repr(each))) if each is not None else max(1, int(cpus))
+    if memory is not None and share is not None:
+        most = min(most, memory // share)
+    return most
+
+
+def _share_of_cpus(cpus: float, count: int) -> float:
+    """Whole ones, and at least one, though there be fewer; but no more than the fraction that was allowed."""
+    return min(cpus, max(1.0, float(int(cpus / count))))
+
+
+def _usable_memory() -> int:
+    """Bytes that this process may use: the machine's, or its cgroup's or ulimit's share."""
+    import resource
+
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            text = Path(path).read_text().strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            limits.append(int(text))
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft != resource.RLIM_INFINITY:
+        limits.append(soft)
+    return min(limits)
