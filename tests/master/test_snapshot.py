@@ -8,6 +8,7 @@ from typing import Any
 import msgpack
 import pytest
 
+from jobtree.errors import JournalDamaged
 from jobtree.master import records as r
 from jobtree.master.audit import audit, dump
 from jobtree.master.ledger import Ledger
@@ -163,3 +164,29 @@ def test_blobs_that_waiting_targets_and_running_attempts_have_named_are_known() 
     assert named_blobs(garden.tree) >= {(*attempt, "2")}
     garden.commit(attempt)
     assert named_blobs(garden.tree) >= {(*attempt, "2")}
+
+
+def test_a_snapshot_of_a_version_with_other_fields_is_read_as_far_as_they_are_known() -> None:
+    garden = Garden()
+    garden.run(1, children=3)
+    garden.assign(2)
+    written = [plain(item) for item in items(garden.tree, Ledger())]
+    names = written[0][1]["node"]
+    for item in written:
+        if item[0] == "node":
+            item.append("of a later version")
+            del item[5 + names.index("mean")]
+    names.append("colour")
+    names.remove("mean")
+    tree = Tree()
+    restore(written, tree)
+    assert audit(tree) == ""
+    assert tree.nodes[2].attempt == garden.tree.nodes[2].attempt
+    assert tree.nodes[2].mean == 0
+
+
+def test_items_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(JournalDamaged, match="another version"):
+        restore([["fields", {}], ["tree", 1]], Tree())
+    with pytest.raises(JournalDamaged, match="another version"):
+        restore([["colour", "red"]], Tree())

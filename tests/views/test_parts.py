@@ -161,7 +161,7 @@ def test_verify_and_dump_begin_with_the_snapshot(scribe: Scribe) -> None:
     assert report.snapshot is not None
     assert "2 parts of the history" in report.snapshot
     found = list(documents(scribe.files, scribe.directory))
-    assert found[0]["item"] == "tree"
+    assert found[0]["item"] == "fields"
     records = [document["record"] for document in found if "record" in document]
     assert records == list(range(records[0], scribe.journal.next_record))
 

@@ -7,12 +7,12 @@ Nothing here is recursive, and items come one by one, so a large tree never has 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, TypeAlias
 
 from ..errors import JournalDamaged
-from ..ids import Attempt
+from ..ids import NOBODY, Attempt
 from ..protocol.messages import VALUE_INLINE
 from . import records as r
 from .ledger import Block, Ledger
@@ -31,11 +31,15 @@ _RUN = tuple(name for name in Run.__slots__ if name not in ("parent", "form"))
 _SLOT = ("kind", "argument", "source", "size", "attempt", "spilled", "uses")
 _JOINED = tuple(field.name for field in fields(r.WorkerJoined))
 _BLOCK = tuple(field.name for field in fields(Block))
+#: What the values of an item are, for readers of another version.
+_FIELDS = {"tree": _TREE, "slot": _SLOT, "node": _NODE, "run": _RUN, "block": _BLOCK, "joined": _JOINED}
+_KNOWN = {kind: frozenset(names) for kind, names in _FIELDS.items()}
 _NOTHING = -1
 
 
 def items(tree: Tree, ledger: Ledger) -> Iterator[Item]:
     """All that a tree and its ledger hold between two records."""
+    yield ["fields", _FIELDS]
     yield ["tree", *(getattr(tree, name) for name in _TREE)]
     yield from (["tally", name, tally] for name, tally in tree.tallies.items())
     yield from (["failed", target, why] for target, why in tree.failed.items())
@@ -178,7 +182,9 @@ class _Reading:
         self._forms: list[Form] = []
         self._slots: list[Slot] = []
         self._nodes: list[Node] = []
+        self._fields: dict[str, list[str]] = {}
         self.take: dict[str, Callable[..., None]] = {
+            "fields": self._fields.update,
             "tree": self._tree, "tally": self._tally, "failed": self._failed, "why": self._why, "code": self._code,
             "slot": self._slot, "embeds": self._embeds, "form": self._form, "node": self._node, "follow": self._follow,
             "takes": self._takes, "watch": self._watch, "taker": self._taker, "piece": self._piece, "run": self._run,
@@ -186,8 +192,13 @@ class _Reading:
         }  # fmt: skip
 
     def _tree(self, *values: Any) -> None:
-        for name, value in zip(_TREE, values, strict=True):
-            setattr(self.tree, name, value)
+        self._fill("tree", self.tree, values)
+
+    def _fill(self, kind: str, thing: object, values: Sequence[Any]) -> None:
+        """Give an object its values, by the names that its writer had for them."""
+        for name, value in zip(self._fields[kind], values, strict=True):
+            if name in _KNOWN[kind]:
+                setattr(thing, name, value)
 
     def _tally(self, name: str, tally: list[int]) -> None:
         self.tree.tallies[name] = tally
@@ -203,8 +214,7 @@ class _Reading:
 
     def _slot(self, *values: Any) -> None:
         slot = Slot() if self._slots else self.tree.result
-        for name, value in zip(_SLOT, values, strict=True):
-            setattr(slot, name, value)
+        self._fill("slot", slot, values)
         slot.attempt = Attempt(*slot.attempt)
         slot.source = Source(*slot.source) if slot.source is not None else None
         self._slots.append(slot)
@@ -217,13 +227,10 @@ class _Reading:
         self._forms.append(self.tree.form(list(wire)))
 
     def _node(self, is_in: bool, parent: int, form: int, slot: int, *values: Any) -> None:
-        node = Node.__new__(Node)
-        for name, value in zip(_NODE, values, strict=True):
-            setattr(node, name, value)
-        node.parent = self._nodes[parent] if parent != _NOTHING else None
-        node.form = self._forms[form]
+        above = self._nodes[parent] if parent != _NOTHING else None
+        node = Node(0, above, self._forms[form], _NOWHERE, NOBODY, 0, 0)
+        self._fill("node", node, values)
         node.slot = self._slots[slot] if slot != _NOTHING else None
-        node.follow = node.promises = node.takes = node.pieces = None
         node.phase = Phase(node.phase)
         node.source, node.creator, node.attempt = Source(*node.source), Attempt(*node.creator), Attempt(*node.attempt)
         if node.over is not None:
@@ -257,10 +264,9 @@ class _Reading:
         creator.pieces.append(piece._replace(forms=[self._forms[number] for number in forms]))
 
     def _run(self, parent: int, form: int, *values: Any) -> None:
-        run = Run.__new__(Run)
-        for name, value in zip(_RUN, values, strict=True):
-            setattr(run, name, value)
-        run.parent, run.form, run.creator = self._nodes[parent], self._forms[form], Attempt(*run.creator)
+        run = Run(self._nodes[parent], NOBODY, self._forms[form], 0, 0, 0, _NOWHERE, 0, 0.0)
+        self._fill("run", run, values)
+        run.creator = Attempt(*run.creator)
         self.tree.runs.add(run)
 
     def _root(self, node: int) -> None:
@@ -270,13 +276,18 @@ class _Reading:
         self.ledger.planned, self.ledger.last_worker = planned, last_worker
 
     def _block(self, *values: Any) -> None:
-        block = Block(*values)
+        block = Block("", 0)
+        self._fill("block", block, values)
         block.alive, block.came = set(block.alive), set(block.came)
         self.ledger.blocks[block.name] = block
 
     def _joined(self, *values: Any) -> None:
-        joined = r.WorkerJoined(*values)
+        joined = r.WorkerJoined(0.0, 0, "", "", 0, "", 0, 0.0, 0)
+        self._fill("joined", joined, values)
         self.ledger.joined[joined.worker] = joined
+
+
+_NOWHERE = Source(0, 0)
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ import zlib
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..master import records as r
 from .attempts import Attempts, Words
@@ -21,6 +21,8 @@ from .schema import Failure
 
 if TYPE_CHECKING:
     from .history import History
+
+T = TypeVar("T")
 
 _EMPTY = Taken()
 _COLUMNS = tuple(name for name in Taken.__slots__ if isinstance(getattr(_EMPTY, name), array))
@@ -34,13 +36,13 @@ def standing(history: History) -> Iterator[list[Any]]:
     for epoch in history.epochs:
         yield ["epoch", _values(epoch.began), _values(epoch.ended) if epoch.ended is not None else None, epoch.last_at]
     for worker in history.workers.values():
-        yield ["worker", _values(worker.joined), *_values(worker)[1:]]
+        yield ["worker", _values(worker.joined), _values(worker, "joined")]
     for block in history.blocks.values():
-        yield ["block", _values(block.planned), *_values(block)[1:]]
+        yield ["block", _values(block.planned), _values(block, "planned")]
     for name, taken in history.taken.items():
-        yield ["name", name, [getattr(taken, count) for count in _COUNTS]]
+        yield ["name", name, {count: getattr(taken, count) for count in _COUNTS}]
     for failure in history.failures.values():
-        yield ["failure", *_values(failure)]
+        yield ["failure", _values(failure)]
     for target, remains in history.remains.items():
         yield ["remains", target, remains.data, remains.blob]
 
@@ -55,20 +57,20 @@ def stand(history: History, items: Iterable[list[Any]]) -> None:
                 history.started_at, history.last_at = values
             case "epoch":
                 began, ended, last_at = values
-                end = r.RunEnded(*ended) if ended is not None else None
-                history.epochs.append(EpochHistory(r.EpochBegan(*began), end, last_at))
+                end = _made(r.RunEnded, ended) if ended is not None else None
+                history.epochs.append(EpochHistory(_made(r.EpochBegan, began), end, last_at))
             case "worker":
-                joined = r.WorkerJoined(*values[0])
-                history.workers[joined.worker] = WorkerHistory(joined, *values[1:])
+                joined = _made(r.WorkerJoined, values[0])
+                history.workers[joined.worker] = _made(WorkerHistory, {"joined": joined, **values[1]})
             case "block":
-                planned = r.BlockPlanned(*values[0])
-                history.blocks[planned.name] = BlockHistory(planned, *values[1:])
+                planned = _made(r.BlockPlanned, values[0])
+                history.blocks[planned.name] = _made(BlockHistory, {"planned": planned, **values[1]})
             case "name":
                 taken = history.taken[values[0]] = Taken()
-                for count, value in zip(_COUNTS, values[1], strict=True):
-                    setattr(taken, count, value)
+                for count in _COUNTS:
+                    setattr(taken, count, values[1].get(count, 0))
             case "failure":
-                failure = Failure(*values)
+                failure = _made(Failure, values[0])
                 history.failures[failure.id] = failure
             case "remains":
                 target, data, blob = values
@@ -78,9 +80,9 @@ def stand(history: History, items: Iterable[list[Any]]) -> None:
 def columns(history: History) -> Iterator[list[Any]]:
     """The entries of all columns, some at a time, and who was given what."""
     for name, taken in history.taken.items():
-        found = [getattr(taken, column) for column in _COLUMNS]
-        for start in range(0, len(found[0]), _AT_ONCE):
-            yield ["taken", name, [_bytes_of(column[start : start + _AT_ONCE]) for column in found]]
+        found = {column: getattr(taken, column) for column in _COLUMNS}
+        for start in range(0, len(taken.time), _AT_ONCE):
+            yield ["taken", name, {key: _bytes_of(column[start : start + _AT_ONCE]) for key, column in found.items()}]
 
     if history.attempts is not None:
         yield from _attempts(history.attempts)
@@ -110,9 +112,10 @@ def add(history: History, items: Iterable[list[Any]]) -> None:
             case "taken":
                 name, parts = values
                 taken = history.taken.setdefault(name, Taken())
-                for column, data in zip(_COLUMNS, parts, strict=True):
-                    column_of = getattr(taken, column)
-                    column_of.extend(_array(column_of.typecode, data))
+                count = len(parts["time"]) // taken.time.itemsize
+                for key in _COLUMNS:
+                    column = getattr(taken, key)
+                    column.extend(_array(column.typecode, parts.get(key, bytes(count * column.itemsize))))
             case "words" if history.attempts is not None:
                 words = history.attempts.learn(*values)
             case "attempts" if history.attempts is not None:
@@ -127,8 +130,13 @@ def add(history: History, items: Iterable[list[Any]]) -> None:
                 history.on_messages(*values)
 
 
-def _values(thing: Any) -> list[Any]:
-    return [getattr(thing, field.name) for field in fields(thing)]
+def _values(thing: Any, *but: str) -> dict[str, Any]:
+    return {field.name: getattr(thing, field.name) for field in fields(thing) if field.name not in but}
+
+
+def _made(kind: type[T], values: dict[str, Any]) -> T:
+    """A thing of its fields, as far as this version knows them."""
+    return kind(**{field.name: values[field.name] for field in fields(kind) if field.name in values})  # type: ignore[arg-type]
 
 
 def _bytes_of(column: array[Any]) -> bytes:
