@@ -37,9 +37,6 @@ from jobtree.views.history import History
 #: A blob of which the journal knows nothing may be a living worker's, which will tell of it within its patience (seconds).
 ORPHANED_AFTER = 86_400.0
 _CACHE_BYTES = 16 << 20
-_OF_THE_LEDGER = frozenset(
-    kind.code for kind in (r.BlockPlanned, r.BlockKnown, r.BlockEnded, r.WorkerJoined, r.WorkerLeft)
-)  # fmt: skip
 
 Blob = tuple[int, int, str]
 
@@ -86,8 +83,7 @@ class Past(History):
     def _take(self, frame: Frame) -> None:
         self.source.index(frame)
         for head in frame.heads:
-            if head[0] in _OF_THE_LEDGER:
-                self.ledger.apply(r.decode(head))
+            self.ledger.apply(r.decode(head))
         super()._take(frame)
 
     def _forget_news(self) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from jobtree._compact import compact
+from jobtree.errors import StorageFailed
 from jobtree.master import records as r
 from jobtree.master.audit import dump
 from jobtree.master.compaction import Compaction, leftover, needless
@@ -24,6 +26,7 @@ from jobtree.views.history import History
 from tests.simulation import simulate
 from tests.simulation.compactor import prune, restored
 from tests.simulation.disk import TREE, Crash, Disk, read, take_up
+from tests.support.faulty_files import WRITING, FaultyFiles
 
 
 @cache
@@ -238,3 +241,33 @@ def test_a_compactor_that_fails_is_told_of_and_the_run_goes_on(tmp_path: Path) -
     scribe.join(1)
     scribe.close()
     compaction.close()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_compaction_that_the_disk_refuses_at_any_step_leaves_the_journal_as_it_was(number: int) -> None:
+    files = FaultyFiles()
+    files.sync_directory("/")
+    records = list(recorded(SEED))
+    life = Life(cast("Disk", _remembering(files)), records)
+    life.write(len(records))
+    life.journal.seal()
+    directory = Directory.open(files, TREE)
+    whole = [frame.sequence for frame in Reader(files, directory)]
+    step, made = 0, None
+    while made is None:
+        files.fail(WRITING, step, number)
+        try:
+            made = compact(files, TREE)
+        except (OSError, StorageFailed):
+            step += 1
+        files.recover()
+        assert [frame.sequence for frame in Reader(files, directory, before=0)] == whole, "the segments are as they were"
+        if Reader(files, directory).base is not None:
+            break  # it has its name, and is as good as one whose maker was told so
+    assert step > 10
+    assert Reader(files, directory).base is not None
+
+
+def _remembering(files: FaultyFiles) -> FaultyFiles:
+    files.archive = []  # type: ignore[attr-defined]
+    return files

@@ -12,6 +12,7 @@ from jobtree.errors import JournalDamaged
 from jobtree.master import records as r
 from jobtree.master.audit import audit, dump
 from jobtree.master.ledger import Ledger
+from jobtree.master.nodes import Form, Slot, Watch
 from jobtree.master.snapshot import Span, items, named_blobs, restore, spans
 from jobtree.master.tree import Tree
 from jobtree.views.swift import SwiftTree
@@ -190,3 +191,14 @@ def test_items_that_make_no_sense_are_refused() -> None:
         restore([["fields", {}], ["tree", 1]], Tree())
     with pytest.raises(JournalDamaged, match="another version"):
         restore([["colour", "red"]], Tree())
+
+
+def test_whoever_adds_to_the_state_adds_to_its_snapshot() -> None:
+    """These are written, made anew by those that are, or what a turn hands on; a new one has to be thought about here."""
+    written = {"about", "options", "epoch", "next_id", "next_number", "records", "keep_going", "outcome", "tallies", "failed"}
+    written |= {"whys", "codes", "result", "nodes", "runs", "root"}
+    assert set(vars(Tree())) == written | {"current", "_forms", "_appliers", "fresh", "ended_chains", "unneeded"}
+    assert set(vars(Ledger())) == {"blocks", "planned", "joined", "last_worker"}
+    assert set(Watch.__slots__) == {"slot", "takers"}
+    assert set(Slot.__slots__) == {"kind", "argument", "source", "size", "attempt", "spilled", "uses", "embeds"}
+    assert set(Form.__slots__) == {"name", "tolerant", "requests", "tally", "shape"}

@@ -73,7 +73,7 @@ class History:
         self._clear()
 
     def _clear(self) -> None:
-        self.tree, self.ledger = SwiftTree(), Ledger()  # the ledger is that of the last snapshot
+        self.tree, self.ledger = SwiftTree(), Ledger()  # the ledger is kept for those who make a snapshot
         self.taken: dict[str, Taken] = {}
         self.failures: dict[int, Failure] = {}
         self.remains: dict[int, Remains] = {}

@@ -54,6 +54,7 @@ class Maker:
         self._seed = seed
         self._number = self._crc = self._unsynced = 0
         self._sha = hashlib.sha256()
+        self._is_named = False
         self.offset = 0
 
     def put(self, kind: int, payload: bytes) -> int:
@@ -94,6 +95,7 @@ class Maker:
         descriptor, self._descriptor = self._descriptor, None
         self._files.close(descriptor)
         self._files.rename(self._temporary, self._path)
+        self._is_named = True
         self._files.sync_directory(os.path.dirname(self._path))
         done = Sum(self.offset, sha.hexdigest())
         if sum_of(self._files, self._path) != done:
@@ -103,9 +105,12 @@ class Maker:
     def drop(self) -> None:
         """Leave nothing of a file that could not be finished."""
         descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            self._files.close(descriptor)
-            self._files.unlink(self._temporary)
+        try:
+            if descriptor is not None:
+                self._files.close(descriptor)
+        finally:
+            if not self._is_named:
+                self._files.unlink(self._temporary)
 
 
 def check(files: Files, path: str, seed: int) -> Iterator[Found]:
