@@ -7,6 +7,7 @@ removes the blobs that nobody needs any more. What its snapshot makes needless i
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -119,6 +120,7 @@ def main(argv: Sequence[str]) -> int:
     """Exit status 0, or that of the error, which is told in one line."""
     _end_with_the_master()
     os.nice(10)
+    gc.disable()  # all that is made here is needed to the end
     try:
         made = compact(Files(), argv[0], sweep_blobs)
     except JobtreeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -113,6 +114,16 @@ def _make_parent(path: Path) -> None:
 
 def replay(opened: Opened) -> None:
     """Apply what the journal has and the tree has not; payloads stay where they are."""
+    was_on = gc.isenabled()
+    gc.disable()  # a replay makes many objects and no cycles; looking for some would be most of its time
+    try:
+        _replay(opened)
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _replay(opened: Opened) -> None:
     base = opened.reader.base
     if base is not None and not opened.tree.records:
         opened.ledger = restore(base.state(), opened.tree)
