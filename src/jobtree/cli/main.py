@@ -23,6 +23,7 @@ VERBS: dict[str, Verb] = {
     "status": Verb("status", "how a run stands"),
     "logs": Verb("logs", "what its targets print; -f follows"),
     "stats": Verb("stats", "what they took: time, cpu, wait, memory"),
+    "top": Verb("top", "a run on the whole screen"),
     "report": Verb("report", "all of it as one HTML page"),
     "restart": Verb("restart", "go on with a run that has stopped"),
     "clean": Verb("clean", "remove the directory of a run"),

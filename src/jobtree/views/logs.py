@@ -123,11 +123,11 @@ def moment(word: str | float, option: str, now: float | None = None) -> float:
 class Logs:
     """The lines of a tree. Iterating ends with what is there, or, with ``follow``, when the run has ended."""
 
-    def __init__(self, path: str, wanted: Wanted | None = None, *, follow: bool = False) -> None:
+    def __init__(self, path: str, wanted: Wanted | None = None, *, follow: bool = False, detail: bool = False) -> None:
         self._wanted = wanted or Wanted()
         self._follow = follow
         self._messages: list[tuple[int, str, int, int, int, list[list[Any]]]] = []
-        self._history = History(path, on_messages=lambda *message: self._messages.append(message))
+        self._history = History(path, on_messages=lambda *message: self._messages.append(message), detail=detail)
         self._output = OutputReader(self._history.files, path, self._history.directory.run_id)
         self._shown: dict[tuple[int, int], float] = {}  # by attempt: when the last message was said that was shown
         self._told: set[int] = set()  # failed targets whose output was shown
@@ -136,6 +136,20 @@ class Logs:
     def __iter__(self) -> Iterator[LogLine]:
         for lines in self.batches():
             yield from lines
+
+    @property
+    def history(self) -> History:
+        """The journal beside the output; ``poll`` and ``batches`` keep it up to date."""
+        return self._history
+
+    def skip_old(self) -> None:
+        """Leave out what lies in older files than the newest one: who looks at a screen wants the end."""
+        self._output.skip_old()
+
+    def poll(self) -> Iterator[LogLine]:
+        """What has come since it was asked for last, without waiting for more."""
+        self._history.poll()
+        return self._new(final=False)
 
     def batches(self) -> Iterator[Iterator[LogLine]]:
         """Lines as they come, batch by batch: a follower may flush its output after each."""

@@ -47,6 +47,12 @@ class OutputReader:
             for chunk in self._rest(name, sealed=final or position + 1 < len(names)):
                 yield from self._fresh(chunk)
 
+    def skip_old(self) -> None:
+        """Begin with the newest file that is there now."""
+        names = self._names()
+        if names:
+            self._segment, self._offset = names[-1], 0
+
     def of_target(self, target: int) -> Iterator[Piece]:
         """All that is there of one target, by the index where there is one."""
         for name in self._names():
