@@ -76,7 +76,7 @@ def screen_of(history: History, status: Status, view: View, width: int, height: 
     """Exactly ``height`` lines of at most ``width`` cells."""
     foot = _foot(view, width)
     room = max(1, height - 3)
-    head = [_head(status, view, width), _bar(status, width)]
+    head = [_head(status, view), _bar(status, width)]
     names, workers = _names(history, status, view), _workers(status, view, now)
     failures, log = _failures(status, view), _log(view)
     if view.only:
@@ -138,10 +138,9 @@ def _fit(text: str, width: int) -> str:
     return set_cell_size(text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…", width)
 
 
-def _head(status: Status, view: View, width: int) -> Text:
+def _head(status: Status, view: View) -> Text:
     counts = status.counts
-    line = Text(escape(status.tree), style="bold")
-    line.append(f"  {status.state}", style=_STATE[status.state])
+    line = Text(str(status.state), style=_STATE[status.state])
     line.append(f"  {duration(status.elapsed)}  {counts.done:,} of {plural(counts.total, 'target')}")
     for count, word, style in (
         (counts.running, "running", "blue"),
@@ -154,7 +153,7 @@ def _head(status: Status, view: View, width: int) -> Text:
             line.append(f"  {count:,} {word}", style=style)
     if view.paused:
         line.append("  paused", style="reverse")
-    return line
+    return line.append(f"  {escape(status.tree)}", style="dim")
 
 
 def _bar(status: Status, width: int) -> Text:
