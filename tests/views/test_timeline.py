@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from jobtree.views import timeline as view
 from jobtree.views.history import History
 from jobtree.views.timeline import BUCKETS, Place, recursion_of, timeline_of, usage_of
+from jobtree.views.trace import trace_of
 from tests.views.scribe import Scribe
 
 
@@ -113,3 +115,19 @@ def test_a_deep_recursion_is_drawn_to_some_depth_and_counted_whole(tmp_path: Pat
         seconds += round(places[0].seconds)
         places = places[0].below
     assert (depth, seconds) == (24, 301)
+
+
+def test_a_trace_has_each_attempt_once_with_its_worker_and_its_end(tmp_path: Path) -> None:
+    history = random_run(tmp_path / "tree")
+    document = json.loads("".join(trace_of(history)))
+    events = [event for event in document["traceEvents"] if event["ph"] == "X"]
+    attempts = history.attempts
+    assert attempts is not None
+    assert Counter(event["args"]["target"] for event in events) == Counter(attempts.target)
+    assert sum(event["dur"] for event in events) == pytest.approx(sum(attempts.wall) * 1e6, rel=1e-3)
+    assert sum("cause" in event["args"] for event in events) == 20
+    assert {event["pid"] for event in events} == {1, 2}
+
+
+def test_the_last_attempts_alone_can_be_drawn(tmp_path: Path) -> None:
+    assert sum(bar.attempts for bar in timeline_of(random_run(tmp_path / "tree"), 50).bars) == 50

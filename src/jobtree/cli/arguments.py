@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import UsageError
@@ -53,6 +56,20 @@ def tree_of(given: str | None) -> str:
 def print_json(document: Any, *, pretty: bool = True) -> None:
     """A document on stdout."""
     print(json.dumps(document, indent=2 if pretty else None))
+
+
+def write_whole(path: Path, pieces: Iterable[str], option: str) -> None:
+    """A file, written beside its place first, so that nobody sees half of it; raises UsageError for a directory."""
+    if path.is_dir():
+        raise UsageError(f"{option} {path} is a directory; name a file")
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            file.writelines(pieces)
+        beside.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            beside.unlink()
 
 
 def _columns() -> int:

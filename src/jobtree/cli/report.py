@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
-from ..errors import UsageError
-from .arguments import Parser, tree_of
+from .arguments import Parser, tree_of, write_whole
 
 
 def main(argv: Sequence[str]) -> int:
@@ -29,19 +27,6 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.writelines(report_of(history))
         return 0
     path = Path(given.output) if given.output else Path(f"{os.path.abspath(tree)}-report.html")
-    _write_whole(path, "".join(report_of(history)))
+    write_whole(path, report_of(history), "--output")
     print(path)
     return 0
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Written beside it first, so that nobody sees half of a page."""
-    if path.is_dir():
-        raise UsageError(f"--output {path} is a directory; name a file")
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            beside.unlink()

@@ -6,8 +6,9 @@ import csv
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from .arguments import Parser, print_json, tree_of
+from .arguments import Parser, print_json, tree_of, write_whole
 
 #: Columns that the tables with all four categories side by side need.
 WIDE = 200
@@ -20,6 +21,7 @@ def main(argv: Sequence[str]) -> int:
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="print JSON for programs: seconds and bytes")
     how.add_argument("--csv", action="store_true", help="print a table for spreadsheets: seconds and bytes")
+    parser.add_argument("--trace", metavar="FILE", help="write all attempts for ui.perfetto.dev or chrome://tracing (JSON)")
     parser.add_argument("--sort", metavar="FIELD", default="time.median", help=_SORT)
     parser.add_argument("--categories", metavar="LIST", help="only these: time, cpu, wait, memory, with commas")
     parser.add_argument("--reverse", action="store_true", help="the other way round")
@@ -34,8 +36,12 @@ def main(argv: Sequence[str]) -> int:
     from ..views.words import show
 
     categories = CATEGORIES if given.categories is None else categories_of(given.categories)
-    history = History(tree_of(given.tree))
+    history = History(tree_of(given.tree), detail=given.trace is not None)
     history.poll()
+    if given.trace is not None:
+        from ..views.trace import trace_of
+
+        write_whole(Path(given.trace), trace_of(history), "--trace")
     stats = stats_of(history)
     names = ordered(stats, given.sort, descending=not given.reverse)
     if given.json:

@@ -64,25 +64,36 @@ class Usage(NamedTuple):
     cpus: list[float]
 
 
-def timeline_of(history: History) -> Timeline:
-    """The bars of all attempts that have ended, in at most ``MOST_LANES`` lanes and about ``MOST_BARS`` bars."""
+def packed_lanes(attempts: Attempts, first: int = 0) -> Iterator[tuple[int, int, list[int]]]:
+    """Attempts from the entry ``first`` on in lanes without overlap: the worker, the lane's place in it, the entries."""
+    by_worker: dict[int, list[int]] = defaultdict(list)
+    for entry in sorted(range(first, len(attempts)), key=attempts.started.__getitem__):
+        by_worker[attempts.worker[entry]].append(entry)
+    for worker in sorted(by_worker):
+        for place, entries in enumerate(_packed(attempts, by_worker[worker])):
+            yield worker, place, entries
+
+
+def timeline_of(history: History, last: int | None = None) -> Timeline:
+    """The bars of the ``last`` attempts that have ended (or all), in at most ``MOST_LANES`` lanes and about ``MOST_BARS`` bars."""
     attempts = _detail(history)
     zero = history.started_at
-    by_worker: dict[int, list[int]] = defaultdict(list)
-    for entry in sorted(range(len(attempts)), key=attempts.started.__getitem__):
-        by_worker[attempts.worker[entry]].append(entry)
+    first = max(0, len(attempts) - last) if last is not None else 0
+    by_worker: dict[int, list[list[int]]] = defaultdict(list)
+    for worker, _, entries in packed_lanes(attempts, first):
+        by_worker[worker].append(entries)
     lanes: list[Lane] = []
     filled: list[list[int]] = []
     left_out = 0
-    for worker in sorted(by_worker):
-        mine = list(_packed(attempts, by_worker[worker]))
+    for worker, mine in by_worker.items():
         if len(lanes) + len(mine) > MOST_LANES and lanes:
             left_out += 1
             continue
         lanes += [Lane(worker, place) for place in range(len(mine))]
         filled += mine
-    span = max((attempts.started[i] + attempts.wall[i] for i in range(len(attempts))), default=zero) - zero
-    shortest = span * max(1, len(lanes)) / MOST_BARS if len(attempts) > MOST_BARS else 0.0
+    begin = min((attempts.started[entries[0]] for entries in filled), default=zero)
+    end = max((attempts.started[entries[-1]] + attempts.wall[entries[-1]] for entries in filled), default=zero)
+    shortest = (end - begin) * max(1, len(lanes)) / MOST_BARS if len(attempts) - first > MOST_BARS else 0.0
     bars = [bar for lane, entries in enumerate(filled) for bar in _bars(attempts, entries, lane, zero, shortest)]
     return Timeline(lanes, bars, left_out)
 
