@@ -75,7 +75,7 @@ def packed_lanes(attempts: Attempts, first: int = 0) -> Iterator[tuple[int, int,
 
 
 def timeline_of(history: History, last: int | None = None) -> Timeline:
-    """The bars of the ``last`` attempts that have ended (or all), in at most ``MOST_LANES`` lanes and about ``MOST_BARS`` bars."""
+    """The bars of the ``last`` attempts that have ended (or of all): at most ``MOST_LANES`` lanes, about ``MOST_BARS`` bars."""
     attempts = _detail(history)
     zero = history.started_at
     first = max(0, len(attempts) - last) if last is not None else 0
