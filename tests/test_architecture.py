@@ -45,6 +45,8 @@ THREADS = {
     "worker.processes",
     "worker.surroundings",
     "_recording",
+    "views.dashboard",
+    "views.live",
 }
 #: Each floor may know the floors named, and itself.
 GROUND = ("errors", "files", "ids", "resources")

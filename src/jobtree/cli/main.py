@@ -24,6 +24,7 @@ VERBS: dict[str, Verb] = {
     "logs": Verb("logs", "what its targets print; -f follows"),
     "stats": Verb("stats", "what they took: time, cpu, wait, memory"),
     "top": Verb("top", "a run on the whole screen"),
+    "dashboard": Verb("dashboard", "a run as a local web page"),
     "report": Verb("report", "all of it as one HTML page"),
     "restart": Verb("restart", "go on with a run that has stopped"),
     "clean": Verb("clean", "remove the directory of a run"),

@@ -151,6 +151,13 @@ class Logs:
         self._history.poll()
         return self._new(final=False)
 
+    def poll_once(self, *, newest: bool = False) -> Iterator[LogLine]:
+        """All that is there now, open lines too; with ``newest`` of the newest file only."""
+        if newest:
+            self.skip_old()
+        self._history.poll()
+        return self._new(final=True)
+
     def batches(self) -> Iterator[Iterator[LogLine]]:
         """Lines as they come, batch by batch: a follower may flush its output after each."""
         while True:

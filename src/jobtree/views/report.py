@@ -47,7 +47,7 @@ def report_of(history: History, now: float | None = None) -> Iterator[str]:
     yield from _summary(status, stats, until)
     yield from _failures(status)
     yield from _hints(history, stats)
-    if stats.targets.count:
+    if timeline.bars:
         yield from _charts(timeline)
     yield from _names(stats)
     yield from _workers(history, until)

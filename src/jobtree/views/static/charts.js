@@ -10,9 +10,11 @@ const Charts = (() => {
   const grid = () => (dark() ? "#333a47" : "#e5e7eb");
   const paper = () => (dark() ? "#1d222b" : "#ffffff");
   const waiting = () => (dark() ? "rgba(180,188,200,.35)" : "rgba(110,118,130,.35)");
-  const made = [];
+  const made = new Map();
 
   function chart(element) {
+    const known = echarts.getInstanceByDom(element);
+    if (known) return known;
     const drawn = echarts.init(element, null, { renderer: "canvas" });
     new ResizeObserver(() => drawn.resize()).observe(element);
     return drawn;
@@ -21,9 +23,14 @@ const Charts = (() => {
   // Draws now, and again when the reader's screen turns dark or light.
   function show(element, option) {
     const drawn = chart(element);
-    const draw = () => drawn.setOption(withColours(option()), true);
+    const draw = () => {
+      const chosen = (drawn.getOption() || {}).dataZoom || [];
+      const fresh = withColours(option());
+      (fresh.dataZoom || []).forEach((zoom, i) => { if (chosen[i]) Object.assign(zoom, { start: chosen[i].start, end: chosen[i].end }); });
+      drawn.setOption(fresh, true);
+    };
     draw();
-    made.push(draw);
+    made.set(element, draw);
     return draw;
   }
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => made.forEach(draw => draw()));

@@ -1,0 +1,250 @@
+"""A run that is looked at again and again, as the documents that the dashboard's pages ask for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from threading import Lock
+from typing import Any
+
+from ..errors import UsageError
+from ..master.nodes import Node, Phase
+from .attempts import LOST
+from .failures import grouped
+from .hints import hints_of
+from .history import History
+from .logs import Logs, Wanted, prefixed
+from .report import uses_of
+from .schema import SCHEMA, State, Status, to_json
+from .stats import stats_of
+from .status import status_of
+from .timeline import timeline_of, usage_of
+
+#: Attempts in the picture of who ran when; targets and places that one answer lists; lines of a target's log.
+MOST_ATTEMPTS = 20_000
+PAGE = 200
+MOST_LINES = 500
+_FRESH_SECONDS = 0.5
+
+
+class Live:
+    """A tree for several readers at a time; each method looks anew, but not more often than twice a second.
+
+    Raises UsageError for what is no tree or target, JournalDamaged for what cannot be read.
+    """
+
+    def __init__(self, tree: str) -> None:
+        self.tree = tree
+        self._history = History(tree, detail=True)
+        self._lock = Lock()
+        self._looked_at = 0.0
+        self._status: Status
+        self._drawn: tuple[int, dict[str, Any]] = (-1, {})
+
+    def overview(self) -> dict[str, Any]:
+        """State, counts, names, workers, blocks, groups of failures, and about how long it takes yet."""
+        with self._lock:
+            status = self._look()
+            history = self._history
+            stats = stats_of(history)
+            document = to_json(status)
+            document["failures"] = [
+                {
+                    "name": group.name, "cause": group.cause, "where": group.where, "count": len(group.failures),
+                    "message": group.first.message[-2000:], "ids": [failure.id for failure in group.failures[:20]],
+                    "output": group.first.output[-8000:], "host": group.first.host,
+                }
+                for group in grouped(status.failures)[:PAGE]
+            ]  # fmt: skip
+            document["blocks"] = document["blocks"][-PAGE:]
+            document["workers"] = document["workers"][:PAGE]
+            document["workers_total"] = len(status.workers)
+            document["records"] = history.tree.records
+            document["utilisation"] = stats.workers.utilisation
+            document["core_seconds"] = stats.workers.core_seconds
+            document["seconds_left"] = _seconds_left(history, status)
+            document["hints"] = [
+                {"name": hint.name, "request": hint.request, "asked": hint.asked, "used": hint.used, "suggested": hint.suggested}
+                for hint in hints_of(uses_of(history, stats))
+            ]
+            return document
+
+    def stats_by_name(self) -> dict[str, dict[str, Any]]:
+        """What the targets of each name took, as ``stats --json`` has it."""
+        with self._lock:
+            self._look()
+            return {one["name"]: one for one in to_json(stats_of(self._history))["names"]}
+
+    def pictures(self) -> dict[str, Any]:
+        """Who ran when, of late, and the use of the workers."""
+        with self._lock:
+            status = self._look()
+            history, attempts = self._history, self._history.attempts
+            assert attempts is not None
+            if self._drawn[0] == len(attempts):
+                return self._drawn[1]
+            timeline = timeline_of(history, MOST_ATTEMPTS)
+            hosts = {number: f"w{number}@{worker.joined.host}" for number, worker in history.workers.items()}
+            now = self._looked_at if status.state is State.RUNNING else history.last_at
+            document = {
+                "timeline": {
+                    "lanes": timeline.lanes,
+                    "names": attempts.names,
+                    "workers": {lane.worker: hosts.get(lane.worker, f"w{lane.worker}") for lane in timeline.lanes},
+                    "bars": timeline.bars,
+                },
+                "usage": usage_of(history, now)._asdict(),
+            }
+            self._drawn = (len(attempts), document)
+            return document
+
+    def places(self, above: int) -> dict[str, Any]:
+        """What stands below a place in the recursion (-1: at its top), each with its attempts, failures and seconds."""
+        with self._lock:
+            self._look()
+            attempts = self._history.attempts
+            assert attempts is not None
+            below = [number for number, path in enumerate(attempts.paths) if path.above == above]
+            wanted = dict.fromkeys(below, 0)
+            counts, failed, seconds = wanted.copy(), wanted.copy(), dict.fromkeys(below, 0.0)
+            for entry, path in enumerate(attempts.path):
+                if path in wanted:
+                    counts[path] += 1
+                    seconds[path] += attempts.wall[entry]
+                    failed[path] += attempts.cause[entry] != 0
+            deeper = {path.above for path in attempts.paths}
+            rows = [
+                {
+                    "path": number, "name": attempts.paths[number].name, "attempts": counts[number], "failed": failed[number],
+                    "seconds": seconds[number], "deeper": number in deeper,
+                }
+                for number in below
+            ]  # fmt: skip
+            rows.sort(key=lambda row: -float(str(row["seconds"])))
+            return {"schema": SCHEMA, "above": above, "places": rows[:PAGE], "more": max(0, len(rows) - PAGE)}
+
+    def targets(self, path: int, first: int) -> dict[str, Any]:
+        """Some of the attempts at a place of the recursion, from one on."""
+        with self._lock:
+            self._look()
+            attempts = self._history.attempts
+            assert attempts is not None
+            rows, seen = [], 0
+            for entry, at in enumerate(attempts.path):
+                if at != path:
+                    continue
+                seen += 1
+                if first < seen <= first + PAGE:
+                    rows.append(self._attempt(entry))
+            return {"schema": SCHEMA, "path": path, "first": first, "total": seen, "attempts": rows}
+
+    def target(self, number: int) -> dict[str, Any]:
+        """All that is known of one target, with the end of its log."""
+        with self._lock:
+            self._look()
+            history, attempts = self._history, self._history.attempts
+            assert attempts is not None
+            if not 0 < number < history.tree.next_id:
+                raise UsageError(f"there is no target {number}")
+            entries = [entry for entry, target in enumerate(attempts.target) if target == number]
+            node = history.tree.nodes.get(number)
+            name, state, why = self._standing(number, node)
+            if not name and entries:
+                name, state = attempts.names[attempts.name[entries[-1]]], "done"
+            failure = history.failures.get(number)
+            asked = next((form.requests for form in history.tree.forms() if form.name == name), {})
+            document = {
+                "schema": SCHEMA,
+                "id": number,
+                "name": name,
+                "state": state,
+                "why": why,
+                "attempts": [self._attempt(entry) for entry in entries],
+                "asked": {key: str(value) for key, value in asked.items()},
+                "failure": {} if failure is None else to_json_failure(failure),
+            }
+        document["log"] = self.log(str(number))
+        return document
+
+    def log(self, target: str) -> list[str]:
+        """The last lines of a target's log, or of all that was printed of late (an empty word)."""
+        logs = Logs(self.tree, Wanted.parse(target or None))
+        lines: list[str] = []
+        for line in logs.poll_once(newest=not target):
+            lines.append(prefixed(line))
+            if len(lines) > 2 * MOST_LINES:
+                del lines[:MOST_LINES]
+        return lines[-MOST_LINES:]
+
+    def follow(self, target: str) -> Iterator[list[str]]:
+        """Lines as they come, for as long as the run goes on; empty lists in between."""
+        logs = Logs(self.tree, Wanted.parse(target or None), follow=True)
+        if not target:
+            logs.skip_old()
+        for batch in logs.batches():
+            yield [prefixed(line) for line in batch]
+
+    def _look(self) -> Status:
+        now = time.time()
+        if now - self._looked_at >= _FRESH_SECONDS:
+            self._history.poll()
+            self._looked_at = now
+            self._status = status_of(self._history, now)
+        return self._status
+
+    def _standing(self, number: int, node: Node | None) -> tuple[str, str, str]:
+        """Name, state and why it waits."""
+        tree = self._history.tree
+        if node is not None:
+            why = {
+                Phase.READY: "waits for a worker",
+                Phase.HELD: "waits for other targets to end",
+                Phase.BLOCKED: "waits for something that has failed",
+                Phase.WAITING: f"has run; {node.open:,} of its children's chains have not ended",
+            }.get(node.phase, "")
+            return node.form.name, node.phase.name.lower(), why
+        run = tree.runs.find(number)
+        if run is not None:
+            return run.form.name, "ready", "waits for a worker"
+        held = tree.holder_of(number)
+        return (held, "running", "") if held else ("", "unknown", "")
+
+    def _attempt(self, entry: int) -> dict[str, Any]:
+        attempts = self._history.attempts
+        assert attempts is not None
+        cause = attempts.causes[attempts.cause[entry]]
+        worker = self._history.workers.get(attempts.worker[entry])
+        return {
+            "target": attempts.target[entry],
+            "name": attempts.names[attempts.name[entry]],
+            "cause": cause,
+            "worker": f"w{attempts.worker[entry]}@{worker.joined.host}" if worker else "",
+            "started": attempts.started[entry],
+            "wait": None if cause == LOST else max(0.0, attempts.started[entry] - attempts.ready[entry]),
+            "wall": attempts.wall[entry],
+            "cpu": attempts.cpu[entry],
+            "memory": attempts.memory[entry],
+            "asked_memory": attempts.asked_memory[entry],
+            "asked_cpus": attempts.asked_cpus[entry],
+        }
+
+
+def to_json_failure(failure: Any) -> dict[str, Any]:
+    """A failure as ``status --json`` has it."""
+    return {name: getattr(failure, name) for name in failure.__dataclass_fields__}
+
+
+def _seconds_left(history: History, status: Status) -> float | None:
+    """The mean time of each name's targets times those that are left, over the cpus that are there."""
+    cpus = sum(worker.cpus for worker in status.workers)
+    if status.state is not State.RUNNING or not cpus:
+        return None
+    total = 0.0
+    for one in status.names:
+        left = one.counts.ready + one.counts.held + one.counts.running + one.counts.provisional
+        taken = history.taken.get(one.name)
+        if left and (taken is None or not taken.time):
+            return None
+        if left and taken is not None:
+            total += left * sum(taken.time) / len(taken.time)
+    return total / cpus
