@@ -135,7 +135,25 @@ def _check_complete(project: Project) -> None:
     walls = [row["wall"] for document in rows if document["type"] == "AttemptsCommitted" for row in document["rows"]]
     assert stats["targets"]["time"]["total"] == pytest.approx(sum(walls))
     assert stats["targets"]["time"]["max"] == max(walls)
+    _check_other_views(project, walls)
     assert "the journal is sound" in project.run("-m", "jobtree", "journal", "verify", "T").out
+
+
+def _check_other_views(project: Project, walls: list[float]) -> None:
+    """Report, trace, screen and the old commands count what status and stats do."""
+    report = project.run("-m", "jobtree", "report", "T", "--output", "-").out
+    data = json.loads(report.partition("id='data'>")[2].partition("</script>")[0])
+    assert sum(bar[4] for bar in data["timeline"]["bars"]) == 9, "six good ends, three bad ones"
+    assert sum(bar[5] for bar in data["timeline"]["bars"]) == 3
+    assert sum(place["value"] for place in data["recursion"]) >= sum(walls)
+    verb(project, "stats", "--trace", "trace.json")
+    events = json.loads((project.directory / "trace.json").read_text())["traceEvents"]
+    assert sum(event["ph"] == "X" for event in events) == 9
+    assert "6 of 6 targets  3 retried" in verb(project, "top", "--once")
+    old = "import sys; from jobtree.cli.old_views import stats, status; sys.exit(status(['T']) or stats(['T', '--raw']))"
+    said = project.run("-c", old).out
+    assert said.startswith("There are 0 active jobs, 0 parent jobs with children, 0 totally failed jobs")
+    assert '<target total_number="6"' in said
 
 
 def test_a_run_whose_master_is_killed_has_stopped_and_can_be_cleaned_away(project: Project) -> None:

@@ -150,3 +150,18 @@ def test_counts_are_the_same_while_running_and_when_read_at_once(tmp_path: Path)
         assert status_of(follower).counts == status(tmp_path / "tree").counts
         scribe.commit(scribe.assign(child))
     scribe.close()
+
+
+def test_the_time_left_is_what_is_known_over_the_cpus_there(tmp_path: Path) -> None:
+    scribe = Scribe(tmp_path / "tree")
+    scribe.begin()
+    scribe.join(1, cpus=2.0)
+    root = scribe.assign(1)
+    children = scribe.create(root, *["leaf"] * 9)
+    scribe.commit(root, wall=1.0)
+    assert status(tmp_path / "tree").seconds_left is None, "no leaf has ended yet"
+    scribe.commit(scribe.assign(children[0]), wall=20.0)
+    scribe.assign(children[1])
+    assert status(tmp_path / "tree").seconds_left == 80.0
+    assert "about 1m20s left for what is known" in text(status(tmp_path / "tree"))
+    scribe.close()

@@ -62,7 +62,6 @@ class Live:
             document["records"] = history.tree.records
             document["utilisation"] = stats.workers.utilisation
             document["core_seconds"] = stats.workers.core_seconds
-            document["seconds_left"] = _seconds_left(history, status)
             document["hints"] = [
                 {"name": hint.name, "request": hint.request, "asked": hint.asked, "used": hint.used, "suggested": hint.suggested}
                 for hint in hints_of(uses_of(history, stats))
@@ -232,19 +231,3 @@ class Live:
 def to_json_failure(failure: Any) -> dict[str, Any]:
     """A failure as ``status --json`` has it."""
     return {name: getattr(failure, name) for name in failure.__dataclass_fields__}
-
-
-def _seconds_left(history: History, status: Status) -> float | None:
-    """The mean time of each name's targets times those that are left, over the cpus that are there."""
-    cpus = sum(worker.cpus for worker in status.workers)
-    if status.state is not State.RUNNING or not cpus:
-        return None
-    total = 0.0
-    for one in status.names:
-        left = one.counts.ready + one.counts.held + one.counts.running + one.counts.provisional
-        taken = history.taken.get(one.name)
-        if left and (taken is None or not taken.time):
-            return None
-        if left and taken is not None:
-            total += left * sum(taken.time) / len(taken.time)
-    return total / cpus

@@ -114,7 +114,11 @@ class BlockView:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The run as it stands. ``elapsed`` is the time that masters have spent on it, ``reason`` why the last one ended."""
+    """The run as it stands. ``elapsed`` is the time that masters have spent on it, ``reason`` why the last one ended.
+
+    ``seconds_left`` is an estimate for the targets that are known by now, from what those of their names took; None where nothing
+    can be said.
+    """
 
     tree: str
     state: State
@@ -133,6 +137,7 @@ class Status:
     failures: tuple[Failure, ...]
     workers: tuple[WorkerView, ...]
     blocks: tuple[BlockView, ...]
+    seconds_left: float | None = None
 
     @property
     def is_complete(self) -> bool:

@@ -48,7 +48,22 @@ def status_of(history: History, now: float | None = None) -> Status:
         failures=tuple(history.failures.values()),
         workers=tuple(_worker(worker, held) for worker in history.workers.values() if worker.left_at is None),
         blocks=tuple(_block(block) for block in history.blocks.values()),
+        seconds_left=_seconds_left(history) if state is State.RUNNING else None,
     )
+
+
+def _seconds_left(history: History) -> float | None:
+    """The mean time of each name's targets times those that are left, over the cpus that are there."""
+    cpus = sum(worker.joined.cpus for worker in history.workers.values() if worker.left_at is None)
+    total = 0.0
+    for name, tally in history.tree.tallies.items():
+        left = sum(tally[phase] for phase in (Phase.READY, Phase.HELD, Phase.RUNNING, Phase.PROVISIONAL))
+        taken = history.taken.get(name)
+        if left:
+            if taken is None or not taken.time or not cpus:
+                return None
+            total += left * sum(taken.time) / len(taken.time)
+    return total / cpus if cpus else None
 
 
 def state_of(history: History, master: Holder | None) -> tuple[State, str]:
@@ -134,6 +149,8 @@ def headline(status: Status) -> str:
     told += [f"{count:,} {phase}" for count, phase in others if count]
     told += [plural(status.retries, "retry", "retries")] if status.retries else []
     told += [f"{plural(status.lost, 'attempt')} lost with a worker"] if status.lost else []
+    if status.seconds_left is not None:
+        told.append(f"about {duration(max(1, round(status.seconds_left)))} left for what is known")
     where = f", master pid {status.pid} on {escape(status.host)}" if status.state is State.RUNNING else ""
     return f"{escape(status.tree)}: {status.state} ({', '.join(told)}; {duration(status.elapsed)}{where})"
 
