@@ -7,7 +7,7 @@ from typing import Any
 from jobtree.ids import NOBODY, Attempt
 from jobtree.master.nodes import Form, Node, Phase, Run, Source
 from jobtree.master.roster import Worker
-from jobtree.master.scheduler import Scheduler
+from jobtree.master.scheduler import MOST_IN_A_TURN, Scheduler
 
 PARENT = Node(1, None, Form("p", None, {}, [0] * 9), Source(0, 0), NOBODY, 1, 0)
 
@@ -208,3 +208,14 @@ def test_one_worker_gets_no_more_in_a_turn_than_fits_into_a_few_records() -> Non
     for first in range(2, 50_000, 1000):
         one.ready(run_of(1000, form(expected_time=0.001), first), 0.0)
     assert sum(count for _, _, count in given(one, [worker(1)])) <= 1001
+
+
+def test_a_turn_ends_though_there_is_more_room_and_more_to_do_and_the_next_one_goes_on() -> None:
+    one = scheduler()
+    one.ready(run_of(12_000, form()), 0.0)
+    many = [worker(number, 64.0, memory=1 << 50) for number in range(1, 201)]
+    turns = [sum(count for _, _, count in given(one, many)) for _ in range(7)]
+    assert MOST_IN_A_TURN <= turns[0] < MOST_IN_A_TURN + 64
+    assert sum(turns) == 12_000
+    assert not one.unsettled
+    assert max(len(worker.held) for worker in many) <= 64

@@ -37,7 +37,7 @@ class Stage:
         self.held: dict[int, tuple[Worker, Form]] = {}
 
     def come(self, cpus: int, memory: int, gpus: int) -> None:
-        number = len(self.workers) + 1
+        number = next(self.ids)
         self.workers = [*self.workers, Worker(number, f"u{number}", "h", 1, "", 0, float(cpus), memory << 30, float(gpus))]
 
     def leave(self, which: int) -> None:

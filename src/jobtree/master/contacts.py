@@ -17,6 +17,8 @@ ASK_AGAIN = 5.0
 LIMBO_SLACK = 60.0
 #: A worker that was heard of within this share of the time after which it is lost is alive: it beats more often.
 TWIN_SILENT_SHARE = 0.4
+#: Seconds between two looks at all workers, though none should have to be given up sooner.
+LOOK_EVERY = 1.0
 
 
 class Contacts:
@@ -25,6 +27,7 @@ class Contacts:
     def __init__(self, core: Core, work: Work) -> None:
         self.core = core
         self.work = work
+        self._look_at = self._due = 0.0  # nobody has to be given up before
 
     def take_up(self) -> None:
         """After a replay: the workers that the journal knows may still be there; give them time to be heard.
@@ -144,9 +147,14 @@ class Contacts:
         self.bury(worker, reason)
 
     def watch(self) -> list[tuple[Worker, str]]:
-        """Bury workers that have been silent, or out of contact, for too long; gives them, and why."""
+        """Bury workers that have been silent, or out of contact, for too long; gives them, and why.
+
+        All of them are looked at only when one may be lost, and now and then.
+        """
         now, silence = self.core.now, self.core.settings.lost_after
-        lost = []
+        lost: list[tuple[Worker, str]] = []
+        if now < self._look_at:
+            return lost
         for worker in list(self.core.roster):
             if worker.peer is not None and now - worker.heard > silence:
                 self.core.do(EndSession(worker.peer))
@@ -155,6 +163,10 @@ class Contacts:
                 lost.append((worker, "it has lost contact and has not come back"))
         for worker, reason in lost:
             self.bury(worker, reason)
+        times = [worker.lost_at for worker in self.core.roster if worker.lost_at is not None]
+        times += [worker.heard + silence for worker in self.core.roster if worker.peer is not None]
+        self._due = min(times, default=now)
+        self._look_at = min(self._due, now + LOOK_EVERY)
         return lost
 
     def bury(self, worker: Worker, reason: str) -> None:
@@ -169,7 +181,4 @@ class Contacts:
     @property
     def deadline(self) -> float | None:
         """When somebody may have to be given up."""
-        times = [worker.lost_at for worker in self.core.roster if worker.lost_at is not None]
-        silence = self.core.settings.lost_after
-        times += [worker.heard + silence for worker in self.core.roster if worker.peer is not None]
-        return min(times, default=None)
+        return self._due if len(self.core.roster) else None

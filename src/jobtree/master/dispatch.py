@@ -43,6 +43,7 @@ class Dispatch:
         self.core = core
         self._letters: dict[int, _Letter] = {}
         self._looked = 0.0
+        self._crowded = False  # somebody may hold more than it can run
         self._assigned_at: dict[int, float] = {}  # by worker: when it was last given something
 
     def assign(self) -> None:
@@ -100,6 +101,7 @@ class Dispatch:
         for number in range(first_number, first_number + count):
             worker.held[epoch, number] = tree.current[epoch, number]
         self._assigned_at[worker.number] = core.now
+        self._crowded = self._crowded or worker.free_cpus < 0
         if letter.size > DATA_LIMIT:
             self._post(worker)
 
@@ -150,6 +152,7 @@ class Dispatch:
         self._looked = core.now
         # What waits for a worker fits into none of the room there is, or it would have been given out.
         workers = core.roster.in_contact
+        self._crowded = any(worker.free_cpus < 0 for worker in workers)
         idle = sum(max(0.0, worker.free_cpus) for worker in workers if not worker.draining)
         if idle <= 0:
             return
@@ -175,9 +178,7 @@ class Dispatch:
         """When the next look is due, if somebody holds more than it can run; at once if a turn was too short for all."""
         if self.core.scheduler.unsettled:
             return self.core.now
-        crowded = any(worker.free_cpus < 0 for worker in self.core.roster)
-        roomy = any(worker.free_cpus > 0 and worker.peer is not None for worker in self.core.roster)
-        return self._looked + LOOK_EVERY if crowded and roomy else None
+        return self._looked + LOOK_EVERY if self._crowded else None
 
 
 def _values_of(node: Node) -> list[tuple[tuple[int, int, int], Slot]]:

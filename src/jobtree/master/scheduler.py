@@ -21,8 +21,8 @@ from .roster import Worker
 KNOWN_AFTER = 5
 #: Targets of a name that was never seen to take longer than this are taken to take this long (seconds).
 SHORTEST = 20e-6
-#: At most so many targets are pushed ahead to one worker in one turn, and given out altogether.
-MOST_AT_ONCE, MOST_IN_A_TURN = 1000, 5000
+#: At most so many targets are pushed ahead to one worker in one turn, and about so many are given out altogether.
+MOST_AT_ONCE, MOST_IN_A_TURN = 1000, 2000
 #: So many targets are held by one worker at the most: what it loses with its death has to fit into few records.
 MOST_HELD = 20_000
 #: Sums of fractions of cpus are right but for this.
@@ -303,9 +303,11 @@ class Scheduler:
                         return
                     yield from self._fill_worker(shape, worker, 1)
         roomy = [worker for worker in workers if self._fits(shape, worker)]
-        while roomy and shape.best() is not None:
+        while roomy and self._given < MOST_IN_A_TURN and shape.best() is not None:
             share = max(1, -(-shape.size // len(roomy)))
             for worker in roomy:
+                if self._given >= MOST_IN_A_TURN:
+                    return
                 yield from self._fill_worker(shape, worker, share)
             roomy = [worker for worker in roomy if self._fits(shape, worker)]
 
