@@ -25,6 +25,8 @@ from jobtree.protocol.messages import Type
 
 #: What one turn of the master takes in: all that happens within so many seconds of the cluster's time.
 TURN_SECONDS = 0.005
+#: ... but of no more ends of targets than this.
+MOST_ENDS = 2000
 PIECE = 1000
 PAYLOAD = b"x" * 60
 
@@ -76,7 +78,7 @@ class Cluster:
                     "version": "1", "python": "3", "run": "run", "uid": f"u{peer}", "block": "", "index": 0, "host": f"h{peer}",
                     "pid": 1, "cpus": float(slots), "memory": memory, "gpus": 0.0, "seen": [0, 0], "held": [],
                 }  # fmt: skip
-                hellos.append(happened.Hello(peer, 0, about))
+                hellos.append(happened.Hello(peer, 0, 1, about))
             self.turn(hellos)
 
     def fan_out(self, forms: list[list[Any]], count: int) -> None:
@@ -100,7 +102,9 @@ class Cluster:
         while self._events and not until():
             self.now = max(self.now + TURN_SECONDS, self._events[0][0])
             ended: dict[int, list[list[Any]]] = {}
-            while self._events and self._events[0][0] <= self.now:
+            taken = 0
+            while self._events and self._events[0][0] <= self.now and taken < MOST_ENDS:
+                taken += 1
                 _, _, node, attempt = heapq.heappop(self._events)
                 node.running -= 1
                 self.done += 1
@@ -118,6 +122,8 @@ class Cluster:
         self.records += len(encoded)
         self.bytes += sum(len(frame.frame) for frame in written)
         self._perform(step)
+        if self.state.core.scheduler.unsettled:  # the real loop goes on at once, too
+            self.turn([])
 
     def _perform(self, step: Step) -> None:
         for effect in step.effects:

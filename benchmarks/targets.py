@@ -29,6 +29,39 @@ def nap(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def echo_plainly(data: bytes) -> bytes:
+    """What `echo` does, for the peers."""
+    return data
+
+
+@jobtree.target
+def echo(data: bytes) -> bytes:
+    """Give back."""
+    return data
+
+
+@jobtree.target
+def shout(size: int) -> None:
+    """Print so many bytes, in lines."""
+    print(("x" * 63 + "\n") * (size // 64), end="")
+
+
+@jobtree.target
+def fan_out_echoes(target: Target[Any], count: int, size: int) -> Promise[float]:
+    """So many children that give back so many bytes, each others; seconds as below."""
+    begun = time.monotonic()
+    target.add_children(echo(number.to_bytes(8, "big") + bytes(size)) for number in range(count))
+    return target.set_follow_on(since(begun))
+
+
+@jobtree.target
+def fan_out_shouts(target: Target[Any], count: int, size: int) -> Promise[float]:
+    """So many children that print so many bytes; seconds as below."""
+    begun = time.monotonic()
+    target.add_children(shout(size) for _ in range(count))
+    return target.set_follow_on(since(begun))
+
+
 @jobtree.target
 def since(begun: float) -> float:
     """Seconds from then to now."""

@@ -22,10 +22,20 @@ class Peer(Protocol):
     def naps(self, count: int, seconds: float, slots: int) -> float:
         """Seconds for so many calls that sleep."""
 
+    def echo(self, count: int, size: int, slots: int) -> float:
+        """Seconds for so many calls that give back their argument of so many bytes."""
+
+
+#: Peers are slow beside us: where they are asked for many calls, they get fewer, and what counts is calls per second.
+SLOWER = {"Dask": 10, "Ray": 5, "Parsl HTEX": 10, "ipyparallel": 20}
 
 #: By name: the module that has to be installed, and where the class is.
 TABLE = {
     "pool": ("concurrent.futures", "benchmarks.peers.pool:Pool"),
+    "dask": ("distributed", "benchmarks.peers.dask:Dask"),
+    "ray": ("ray", "benchmarks.peers.ray:Ray"),
+    "parsl": ("parsl", "benchmarks.peers.parsl:Parsl"),
+    "ipyparallel": ("ipyparallel", "benchmarks.peers.ipyparallel:Ipyparallel"),
 }
 
 

@@ -2,48 +2,36 @@
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import ProcessPoolExecutor
-from itertools import pairwise
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
+from typing import Any
 
-from benchmarks.targets import nap, nothing
+from benchmarks.peers.futures import Futures
+from benchmarks.targets import nap
 
 
-class Pool:
+class Pool(Futures):
     """Processes started beforehand by `fork`, calls submitted one by one."""
 
     name = "ProcessPoolExecutor"
 
-    def fan_out(self, count: int, slots: int) -> float:
-        """Seconds for so many no-op calls, results awaited."""
-        with _warm(slots) as pool:
-            begun = time.monotonic()
-            for future in [pool.submit(nothing) for _ in range(count)]:
-                future.result()
-            return time.monotonic() - begun
-
-    def chain(self, steps: int, slots: int) -> list[float]:
-        """The seconds of each call."""
-        with _warm(slots) as pool:
-            times = [time.monotonic()]
-            for _ in range(steps):
-                pool.submit(nothing).result()
-                times.append(time.monotonic())
-        return [later - earlier for earlier, later in pairwise(times)]
-
-    def naps(self, count: int, seconds: float, slots: int) -> float:
-        """Seconds for so many calls that sleep."""
-        with _warm(slots) as pool:
-            begun = time.monotonic()
-            for future in [pool.submit(nap, seconds) for _ in range(count)]:
-                future.result()
-            return time.monotonic() - begun
+    @contextmanager
+    def warm(self, slots: int) -> Iterator[_Caller]:
+        """A pool whose processes are there."""
+        with ProcessPoolExecutor(slots, mp_context=get_context("fork")) as pool:
+            caller = _Caller(pool)
+            caller.results([caller.submit(nap, 0.05) for _ in range(slots)])
+            yield caller
 
 
-def _warm(slots: int) -> ProcessPoolExecutor:
-    """A pool whose processes are there."""
-    pool = ProcessPoolExecutor(slots, mp_context=get_context("fork"))
-    for future in [pool.submit(nap, 0.05) for _ in range(slots)]:
-        future.result()
-    return pool
+class _Caller:
+    def __init__(self, pool: ProcessPoolExecutor) -> None:
+        self._pool = pool
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        return self._pool.submit(function, *arguments)
+
+    def results(self, futures: list[Future[Any]]) -> list[Any]:
+        return [future.result() for future in futures]

@@ -5,7 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.measure import Setting, Workload
-from benchmarks.workloads import chain, commands, fanout, imports, sleep10ms, sorting, start, tree
+from benchmarks.workloads import (
+    chain,
+    commands,
+    fanout,
+    imports,
+    output,
+    shapes,
+    sizes,
+    sleep10ms,
+    sorting,
+    start,
+    status,
+    tree,
+    waiting,
+    workers,
+    zero,
+)
 
 TABLE: dict[str, Callable[[Setting], Workload]] = {
     "fanout": fanout.workload,
@@ -15,8 +31,17 @@ TABLE: dict[str, Callable[[Setting], Workload]] = {
     "imports": imports.workload,
     "sleep10ms": sleep10ms.workload,
     "commands": commands.workload,
+    "zero": zero.workload,
+    "sizes": sizes.workload,
+    "output": output.workload,
+    "shapes": shapes.workload,
+    "workers": workers.workload,
+    "status": status.workload,
+    "waiting": waiting.workload,
+    "many": fanout.many,
+    "bigtree": tree.big,
     "sorting": sorting.workload,
 }
 
 #: Those that take minutes, and are measured only when asked for.
-LONG = ("sorting",)
+LONG = ("sorting", "waiting", "many", "bigtree")

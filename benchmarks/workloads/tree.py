@@ -11,7 +11,16 @@ LEAVES = 1 << 12
 
 def workload(setting: Setting) -> Workload:
     """a binary tree of 2^13 targets, and 2^12 follow-ons that add up"""
-    depth = max(1, setting.scaled(LEAVES).bit_length() - 1)
+    return _of("tree", setting.scaled(LEAVES), setting)
+
+
+def big(setting: Setting) -> Workload:
+    """a binary tree of 2^15 targets, and 2^14 follow-ons"""
+    return _of("bigtree", setting.scaled(4 * LEAVES), setting)
+
+
+def _of(name: str, leaves: int, setting: Setting) -> Workload:
+    depth = max(1, leaves.bit_length() - 1)
     grown, reducing = (2 << depth) - 1, (1 << depth) - 1
     count = grown + reducing
 
@@ -28,4 +37,4 @@ def workload(setting: Setting) -> Workload:
         }
 
     what = f"a binary tree of {grown:,} targets, grown from inside, and {reducing:,} follow-ons that add two results each"
-    return Workload("tree", what, "targets_per_s", True, {"jobtree": ours})
+    return Workload(name, what, "targets_per_s", True, {"jobtree": ours})
