@@ -28,11 +28,13 @@ from .master.journal.files import Files
 from .master.journal.holder import Holder
 from .master.journal.payloads import Payloads
 from .master.journal.reader import Reader
+from .master.journal.segments import DamageFound
 from .master.journal.writer import Journal
 from .master.ledger import Ledger
 from .master.main import Clock, Display, Master, occupy_standard_descriptors, raise_open_files
 from .master.outputs import Outputs
 from .master.promises import Blob
+from .master.salvage import Salvage, salvage
 from .master.server import Server
 from .master.snapshot import restore
 from .master.state import MasterState
@@ -86,8 +88,7 @@ def open_tree(path: Path, *, create: bool, take_over: bool = False, accept_loss:
         directory = Directory.open(files, str(path))
     held = hold(directory, take_over=take_over)
     try:
-        opened = Opened(path, directory, held, Tree(), Ledger(), Reader(files, directory), Payloads(files, directory))
-        replay(opened)
+        opened = _replayed(path, directory, held, accept_loss)
         try:
             _refuse_lost_end(opened)
         except JournalDamaged as loss:
@@ -98,6 +99,51 @@ def open_tree(path: Path, *, create: bool, take_over: bool = False, accept_loss:
         held.lock.release()
         raise
     return opened
+
+
+def _replayed(path: Path, directory: Directory, held: Hold, accept_loss: bool) -> Opened:
+    """The tree that the journal tells of; a damaged one is salvaged first if that loss was accepted."""
+    files = directory.files
+    opened = Opened(path, directory, held, Tree(), Ledger(), Reader(files, directory), Payloads(files, directory))
+    try:
+        replay(opened)
+    except DamageFound:
+        opened.payloads.close()
+        if not accept_loss:
+            raise
+        for line in salvage_held(path, directory, held).lines():
+            log.warning("%s", line)
+        opened = Opened(path, directory, held, Tree(), Ledger(), Reader(files, directory), Payloads(files, directory))
+        replay(opened)
+    return opened
+
+
+def salvage_tree(path: Path) -> Salvage:
+    """Make the journal of a stopped run sound; raises TreeLocked, and JournalDamaged where nothing can be read of it."""
+    directory = Directory.open(Files(), str(path))
+    held = hold(directory, take_over=False)
+    try:
+        return salvage_held(path, directory, held)
+    finally:
+        held.lock.release()
+
+
+def salvage_held(path: Path, directory: Directory, held: Hold) -> Salvage:
+    """As ``salvage_tree``, for who has the tree."""
+
+    def claim_one() -> int:
+        held.last_epoch = directory.claim_epoch(Holder.ourselves(), held.last_epoch).epoch
+        return held.last_epoch
+
+    def replayed(reader: Reader, tree: Tree, ledger: Ledger) -> tuple[Tree, Ledger]:
+        opened = Opened(path, directory, held, tree, ledger, reader, Payloads(directory.files, directory))
+        try:
+            replay(opened)
+        finally:
+            opened.payloads.close()
+        return opened.tree, opened.ledger
+
+    return salvage(directory.files, directory, claim_one, replayed)
 
 
 def _refuse_lost_end(opened: Opened) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, overload
 
 from . import __version__, _context
 from ._target import Target, name_of, requests_of
-from .errors import Interrupted, JobtreeError, TargetsFailed, TreeLocked, TreeMismatch, UsageError
+from .errors import Interrupted, JobtreeError, JournalDamaged, TargetsFailed, TreeLocked, TreeMismatch, UsageError
 from .options import Options
 
 R = TypeVar("R")
@@ -265,6 +265,8 @@ class _Life:
                     return load_result(opened.tree, master.journal.fetch, self.path) if want_result else None
         if outcome.state == "failed":
             raise self._failed(unpickle=want_result)
+        if outcome.status == JournalDamaged.exit_status:
+            raise JournalDamaged(outcome.reason.replace("--accept-loss`", f"--accept-loss {self.path}`"))
         if outcome.status in (130, 143, 129):
             raise Interrupted(f"stopped: {outcome.reason}; jobtree restart {self.path} goes on", outcome.status)
         raise JobtreeError(f"{outcome.reason}\njobtree restart {self.path} tries again")
@@ -275,8 +277,18 @@ class _Life:
         now = time.time()
         began = r.EpochBegan(now, opened.epoch, socket.gethostname(), os.getpid(), options.to_wire())
         if new is None:
-            return [began]
+            return [*self._accepted(opened, now), began]
         return [r.RunDescribed(now, {**new.about, "version": __version__}), began, *new.records(now, self.path)]
+
+    def _accepted(self, opened: Any, now: float) -> list[Any]:
+        """That the user has accepted a loss, where there may be one."""
+        from .master import records as r
+
+        if not self.options.accept_loss:
+            return []
+        if opened.loss:
+            print(f"jobtree: {opened.loss}; that was accepted, and the run goes on", file=sys.stderr)
+        return [r.LossAccepted(now, opened.epoch, opened.tree.records, opened.loss or "--accept-loss")]
 
     def _failed(self, *, unpickle: bool) -> TargetsFailed:
         from ._results import Failures

@@ -61,7 +61,7 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
         (["status", "/nowhere"], "/nowhere is not a jobtree tree"),
         (["stats", "/nowhere", "--sort", "x"], "/nowhere is not a jobtree tree"),
         (["logs", "/nowhere", "--level", "x"], "--level x"),
-        (["journal", "salvage"], "invalid choice: 'salvage'"),
+        (["journal", "mend"], "invalid choice: 'mend'"),
         (["clean", "/nowhere"], "/nowhere is not a jobtree tree"),
     ],
 )

@@ -252,3 +252,46 @@ def test_good_bye_gives_the_rest_to_others() -> None:
     office.hello(2)
     office.hear(1, Type.BYE, ["ended by SIGTERM"])
     assert office.given(2) == [(Attempt(1, 2), ROOT)]
+
+
+def test_a_worker_that_was_told_more_than_the_journal_has_ends_the_run_until_that_is_accepted() -> None:
+    office = Office()
+    office.hello(1, "u")
+    known = office.tree.records
+    after = office.restarted()
+    after.hello(2, "u", seen=[1, known + 1])
+    assert after.state.outcome is not None
+    assert (after.state.outcome.status, after.sent(Type.WELCOME)) == (3, [])
+    assert "has lost what was acknowledged" in after.state.outcome.reason
+    assert after.sent(Type.STOP) == []  # the workers are left alone
+
+
+def test_a_worker_that_knows_as_much_as_the_journal_is_welcome_after_any_restart() -> None:
+    office = Office()
+    office.hello(1, "u")
+    known = office.tree.records
+    after = office.restarted().restarted()
+    after.hello(2, "u", seen=[1, known])
+    assert len(after.sent(Type.WELCOME)) == 1
+
+
+def test_after_an_accepted_loss_who_knows_more_is_sent_away_and_what_it_held_runs_again() -> None:
+    office = Office()
+    office.hello(1, "u")
+    ((attempt, target),) = office.given(1)
+    known = office.tree.records
+    records = [*office.records, r.LossAccepted(0.0, 2, known, "")]
+    after = Office(records=records)
+    after.hello(2, "u", seen=[1, known + 5], held=[[*attempt, target, 0, 1]])
+    assert after.state.outcome is None
+    assert "runs again" in after.sent(Type.REJECT, 2)[0][0]
+    after.hello(3, "v")
+    assert [again for _, again in after.given(3)] == [target]
+
+
+def test_an_attempt_from_before_an_accepted_loss_is_not_adopted_by_its_targets_number() -> None:
+    office = Office()
+    records = [*office.records, r.LossAccepted(0.0, 2, office.tree.records, "")]
+    after = Office(records=records)
+    after.hello(2, "u", held=[[1, 99, ROOT, 0, 1]])
+    assert after.sent(Type.WELCOME)[0][1] == [[1, 99, VERDICT_CANCEL, 0]]

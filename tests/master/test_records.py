@@ -14,6 +14,7 @@ from jobtree.master import records as r
 SAMPLES: dict[str, Any] = {
     "lengths": [1, 2], "data": b"abc", "at": 1.5, "about": {"a": 1}, "epoch": 3, "host": "h", "pid": 4, "options": {},
     "number": 5, "first": 6, "first_n": 1, "forms": [["t", None, {}]], "runs": [0, 2], "extras": {1: [[1, 1], [], None]},
+    "records": 17,
     "sha": "abc", "worker": 7, "targets": [1, 2], "attempts": [[1, 2]], "rows": [[1, 2]], "verdicts": [None, 2.5],
     "reason": "why", "cause": "no-fit", "message": "m", "name": "b", "pool": "", "n": 2, "ids": ["x"], "id": "x", "uid": "u",
     "block": "b", "index": 0, "cpus": 1.5, "memory": 1 << 30, "gpus": 1.0, "state": "complete", "counts": {"t": [0] * 9},
@@ -47,6 +48,7 @@ def test_codes_are_unique_and_never_change() -> None:
         7: "AttemptsReturned", 8: "AttemptsAdopted", 9: "AttemptsCommitted", 10: "AttemptsFailed", 11: "AttemptsLost",
         12: "TargetsRetried", 13: "SubtreesCancelled", 14: "BlockPlanned", 15: "BlockKnown", 16: "BlockEnded", 17: "WorkerJoined",
         18: "WorkerLeft", 19: "RunEnded", 20: "Summary", 21: "TargetsRefused", 22: "SnapshotTaken", 30: "BlockNoted",
+        40: "LossAccepted",
     }  # fmt: skip
 
 

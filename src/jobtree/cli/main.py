@@ -28,7 +28,7 @@ VERBS: dict[str, Verb] = {
     "report": Verb("report", "all of it as one HTML page"),
     "restart": Verb("restart", "go on with a run that has stopped"),
     "clean": Verb("clean", "remove the directory of a run"),
-    "journal": Verb("journal", "verify or dump the journal of a run"),
+    "journal": Verb("journal", "verify, dump or salvage the journal of a run"),
     "launchers": Verb("launchers", "how workers can be started from here"),
     "worker": Verb("worker", "join a run by hand"),
 }

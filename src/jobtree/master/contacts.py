@@ -60,6 +60,9 @@ class Contacts:
             core.do(EndSession(peer))  # what it says it holds is what it held then
             return False
         worker = core.roster.by_uid.get(about["uid"])
+        if not core.tree.knows(*about["seen"]):
+            self._knows_more(peer, about, worker)
+            return False
         if worker is None:
             self._replace_twin(about)
             joined = about_worker(about, core.roster.next_number, core.now)
@@ -114,6 +117,25 @@ class Contacts:
         twin = self._twin_of(about)
         if twin is not None:
             self.bury(twin, "its job was started again by the batch system")
+
+    def _knows_more(self, peer: int, about: dict[str, Any], worker: Worker | None) -> None:
+        """A worker was told that something is on disk, and it is not: nobody goes on with that unless it was accepted."""
+        core = self.core
+        epoch, records = about["seen"]
+        name = worker.name if worker is not None else about["host"]
+        if core.tree.forgiven not in (0, epoch) and (epoch < core.tree.forgiven or core.tree.forgiven == core.tree.epoch):
+            reason = "the journal has lost what this worker was told, and that was accepted: what it holds runs again"
+            core.send(peer, Type.REJECT, [reason])
+            core.tell("WARNING", f"worker {name} is sent away: {reason}")
+            if worker is not None:
+                self.bury(worker, reason)
+        else:
+            core.loss = (
+                f"the journal has lost what was acknowledged: worker {name} was told that {records:,} records were on disk in "
+                f"epoch {epoch}, and they are not. Bring the files back from a copy; or `jobtree restart --accept-loss` goes on "
+                "from what is there, and runs again what is not known to be done"
+            )
+        core.do(EndSession(peer))
 
     def _reconcile(self, worker: Worker, held: list[list[int]]) -> list[list[int]]:
         core = self.core

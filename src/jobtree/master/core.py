@@ -61,6 +61,8 @@ class Core:
         self.step = Step()
         self.ending = False  # the workers are being sent home: what they drop is no loss that counts
         self.retried: Counter[str] = Counter()  # by name: failed attempts of this master's life that are followed by another
+        self.settled = tree.records  # records below this number are on disk when the step that made them is
+        self.loss = ""  # what a worker knows and the journal does not
         self.touched: dict[int, Worker] = {}  # workers whose messages this turn has taken in: to be acknowledged
 
     def begin(self, now: float) -> None:
@@ -76,6 +78,7 @@ class Core:
         self.step.records.append(record)
         if not isinstance(record, _LAZY):
             self.step.lazy = False
+            self.settled = self.tree.records
 
     def do(self, effect: Effect) -> None:
         """Ask for something, once the records so far are durable."""

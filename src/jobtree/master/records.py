@@ -290,13 +290,27 @@ class SnapshotTaken(Record):
     sha: str
 
 
+@dataclass(slots=True)
+class LossAccepted(Record):
+    """The journal had lost something, and somebody has decided to go on without it.
+
+    ``epoch`` is the first one after the loss; the first ``records`` of the journal are what they have always been.
+    """
+
+    code: ClassVar[int] = 40
+    at: float
+    epoch: int
+    records: int
+    reason: str
+
+
 TYPES: dict[int, type[Record]] = {
     kind.code: kind
     for kind in (
         RunDescribed, EpochBegan, TargetsCreated, CodeAdded, AttemptsAssigned, AttemptsStarted, AttemptsReturned,
         AttemptsAdopted, AttemptsCommitted, AttemptsFailed, AttemptsLost, TargetsRetried, SubtreesCancelled,
         TargetsRefused, BlockPlanned,
-        BlockKnown, BlockEnded, BlockNoted, WorkerJoined, WorkerLeft, RunEnded, Summary, SnapshotTaken,
+        BlockKnown, BlockEnded, BlockNoted, WorkerJoined, WorkerLeft, RunEnded, Summary, SnapshotTaken, LossAccepted,
     )
 }  # fmt: skip
 

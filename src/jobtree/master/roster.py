@@ -182,6 +182,8 @@ def _may_adopt(tree: Tree, epoch: int, number: int, target: int) -> bool:
 
     It may if its target is ready: not if that very attempt has failed already and its target waits to be tried again.
     """
+    if epoch < tree.forgiven:
+        return False  # before the loss that number may have been another target's
     node = tree.nodes.get(target)
     if node is None:
         return tree.runs.find(target) is not None

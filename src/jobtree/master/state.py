@@ -181,7 +181,7 @@ class MasterState:
         for worker in core.touched.values():
             if worker.peer is not None and worker.to_ack > worker.acked:
                 worker.acked = worker.to_ack
-                core.send(worker.peer, Type.ACK, [worker.to_ack, core.tree.epoch, core.tree.records])
+                core.send(worker.peer, Type.ACK, [worker.to_ack, core.tree.epoch, core.settled])
 
     def _clean_up(self) -> None:
         tree = self.core.tree
@@ -239,6 +239,8 @@ class MasterState:
         if tree.outcome is not None:
             status = 0 if tree.outcome == "complete" else 1
             self._end(Outcome(tree.outcome, status, "all targets are done" if not status else "targets have failed"))
+        elif core.loss:
+            self._end(Outcome("stopped", 3, core.loss), dismiss=False)
         elif self.core.settings.fail_fast and tree.failed:
             self._end(Outcome("failed", 1, "a target has failed, and --fail-fast was given"))
         elif self.scaling.hopeless and not core.roster.by_peer:

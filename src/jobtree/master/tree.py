@@ -45,6 +45,9 @@ class Tree(Upward):
         self.about: dict[str, Any] = {}
         self.options: dict[str, Any] = {}
         self.epoch = 0
+        self.epochs: list[list[int]] = []  # each epoch, and the number of the record that began it
+        self.forgiven = 0  # the last epoch that began with a loss that was accepted
+        self.intact = 0  # so many records are what they were before that
         self.next_id = 1
         self.next_number = 1  # of attempts in this epoch
         self.records = 0  # applied so far; the number of the next one
@@ -77,6 +80,7 @@ class Tree(Upward):
             r.RunEnded: self._nothing,
             r.Summary: self._nothing,
             r.SnapshotTaken: self._nothing,
+            r.LossAccepted: self._loss_accepted,
         }
 
     def apply(self, record: r.Record) -> None:
@@ -97,6 +101,13 @@ class Tree(Upward):
     def forms(self) -> Iterable[Form]:
         """All forms that were ever met."""
         return self._forms.values()
+
+    def knows(self, epoch: int, records: int) -> bool:
+        """Whether the master of ``epoch`` can have acknowledged so many records, by all that the journal has."""
+        if epoch > self.epoch or (epoch < self.forgiven and records > self.intact):
+            return False
+        later = next((began for other, began in self.epochs if other > epoch), self.records)
+        return records <= later
 
     def temp_of(self, node: Node, epoch: int, number: int) -> str | None:
         """The global temp dir that an attempt of ``node`` is to use, below TREE/tmp; None for the default one."""
@@ -121,17 +132,22 @@ class Tree(Upward):
     def _epoch_began(self, record: r.EpochBegan) -> None:
         assert record.epoch > self.epoch, "an epoch began twice"
         self.epoch = record.epoch
+        self.epochs.append([record.epoch, self.records])
         self.options = record.options
         self.keep_going = bool(record.options.get("keep_going"))
         self.next_number = 1
+
+    def _loss_accepted(self, record: r.LossAccepted) -> None:
+        self.forgiven = record.epoch
+        self.intact = record.records
 
     def _code_added(self, record: r.CodeAdded) -> None:
         self.codes.setdefault(record.sha, Source(self.records, 0))
 
     def _targets_created(self, record: r.TargetsCreated) -> None:
         count = len(record.lengths)
-        assert record.first == self.next_id, "ids are given without a gap"
-        self.next_id += count
+        assert record.first >= self.next_id, "an id is given twice"  # what was lost and salvaged has gaps
+        self.next_id = record.first + count
         forms = [self.form(form) for form in record.forms]
         mean = sum(record.lengths) // count
         piece = Piece(self.records, record.first, record.first_n, count, forms, record.runs, record.extras, mean)

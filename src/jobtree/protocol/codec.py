@@ -206,6 +206,8 @@ def _hello(body: list[Any], data: bytes) -> None:
     for key, kinds in HELLO_FIELDS.items():
         if not isinstance(hello.get(key), kinds):
             _fail(Type.HELLO, f"{key} is missing or of the wrong type")
+    if not _naturals(hello["seen"]) or len(hello["seen"]) != 2:
+        _fail(Type.HELLO, "seen is two whole numbers")
     for held in hello["held"]:
         if not isinstance(held, list) or len(held) != 5 or not _naturals(held):
             _fail(Type.HELLO, "an attempt held is five whole numbers")

@@ -161,7 +161,7 @@ def test_a_refusal_has_exit_status_3_and_says_where_and_what_to_do() -> None:
         read(files)
     assert caught.value.exit_status == 3
     offset = len(b"".join(whole[:7]))
-    assert re.search(rf"{SEGMENT}, offset {offset}, frame 7: .*once on disk.*backup", str(caught.value))
+    assert re.search(rf"{SEGMENT}, offset {offset}, frame 7: .*once on disk.*from a copy", str(caught.value))
 
 
 def test_a_torn_tail_is_kept_for_people_and_never_truncated() -> None:

@@ -36,7 +36,7 @@ TEXT_ERRORS = "surrogateescape"  # paths and arguments may hold bytes that are n
 
 _SIGNED = struct.Struct("<HBBIQQI")  # all of the header that the CRC covers
 _HEADER = struct.Struct("<HBBIQQII")
-_MAGIC_BYTES = struct.pack("<H", MAGIC)
+MAGIC_BYTES = struct.pack("<H", MAGIC)
 
 
 class BadFrame(ValueError):
@@ -211,7 +211,7 @@ def search(buffer: Buffer, seed: int, sequence: int) -> int | None:
     Such a frame proves that what is bad at `sequence` was once good: corruption, and no torn tail.
     """
     data = bytes(buffer)
-    offset = data.find(_MAGIC_BYTES)
+    offset = data.find(MAGIC_BYTES)
     while offset >= 0:
         try:
             header = parse_header(data, offset)
@@ -220,7 +220,7 @@ def search(buffer: Buffer, seed: int, sequence: int) -> int | None:
                 return offset
         except BadFrame:
             pass  # two bytes that look like a frame's; look on
-        offset = data.find(_MAGIC_BYTES, offset + 1)
+        offset = data.find(MAGIC_BYTES, offset + 1)
     return None
 
 

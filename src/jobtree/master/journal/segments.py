@@ -57,8 +57,8 @@ class DamageFound(JournalDamaged):
     def __str__(self) -> str:
         return (
             f"the journal is damaged: {self.path}, offset {self.offset}, frame {self.sequence}: "
-            f"{self.reason}. "
-            "Nothing was changed; restore the file from a backup, or see `jobtree journal verify`"
+            f"{self.reason}. Nothing was changed; bring the file back from a copy, or see what can be saved with "
+            "`jobtree journal salvage`"
         )
 
 
