@@ -7,10 +7,15 @@ from typing import Any
 
 import msgpack
 
-from ..errors import ProtocolError
-from .messages import MAY_SEND, MESSAGE_LIMIT, PROTOCOL, Role, Type
+from ..errors import Cause, ProtocolError
+from .messages import ENVELOPE_LIMIT, JOURNALED_LIMIT, MAY_SEND, MESSAGE_LIMIT, PROTOCOL, Role, Type
 
 _ENVELOPE_FIELDS = 6
+_CONTAINERS = bytes(range(0x80, 0xA0))  # how msgpack's short lists and maps begin
+_CONTAINERS_MOST = 300_000
+_WORDS_MOST = 4096
+_CAUSES = frozenset(cause.value for cause in Cause)
+_JOURNALED = frozenset({Type.CHILDREN, Type.DONE, Type.STARTED, Type.RETURNED})
 _FLOAT = (int, float)
 #: Environments, arguments and paths may hold bytes that are no UTF-8: what Python makes of them goes there and back.
 _TEXT_ERRORS = "surrogateescape"
@@ -45,7 +50,7 @@ def decode(frames: list[bytes], sender: Role) -> Message:
     """The message in ``frames``; ProtocolError, in words, for anything that ``sender`` may not send."""
     if not 1 <= len(frames) <= 2:
         raise ProtocolError("", f"a message has one or two frames, this one has {len(frames)}")
-    envelope = _unpack(frames[0])
+    envelope = _unpack(frames[0], sender)
     if not isinstance(envelope, list) or len(envelope) != _ENVELOPE_FIELDS:
         raise ProtocolError("", "the envelope is not an array of six")
     protocol, kind, epoch, session, number, body = envelope
@@ -63,15 +68,23 @@ def decode(frames: list[bytes], sender: Role) -> Message:
     if not isinstance(body, list):
         raise ProtocolError("", f"the body of {known.name} is not an array")
     data = frames[1] if len(frames) == 2 else b""
+    if known in _JOURNALED and len(frames[0]) + len(data) > JOURNALED_LIMIT:
+        raise ProtocolError("", f"{known.name} has {len(frames[0]) + len(data)} bytes, and may have {JOURNALED_LIMIT}")
     check = _CHECKS.get(known)
     if check is not None:
         check(body, data)
     return Message(known, epoch, session, number, body, data)
 
 
-def _unpack(frame: bytes) -> Any:
-    if len(frame) > MESSAGE_LIMIT:
-        raise ProtocolError("", f"an envelope of {len(frame)} bytes is over the limit of {MESSAGE_LIMIT}")
+def _unpack(frame: bytes, sender: Role) -> Any:
+    most = MESSAGE_LIMIT if sender is Role.MASTER else ENVELOPE_LIMIT
+    if len(frame) > most:
+        raise ProtocolError("", f"an envelope of {len(frame)} bytes is over the limit of {most}")
+    if len(frame) > _CONTAINERS_MOST and sender is not Role.MASTER:
+        # An empty list takes 1 byte here and 64 in memory. What is counted may stand in texts or numbers as well.
+        containers = len(frame) - len(frame.translate(None, _CONTAINERS))
+        if containers > _CONTAINERS_MOST:
+            raise ProtocolError("", "the envelope may have too many lists and maps")
     # Every element of an array takes a byte at least, but a nested empty one costs 56 in memory: a bound on
     # the arrays' lengths bounds what a small frame can blow up to.
     limit = min(len(frame), 1 << 20)
@@ -193,10 +206,20 @@ def check_row(row: Any) -> bool:
         and isinstance(user, _FLOAT)
         and isinstance(system, _FLOAT)
         and isinstance(memory, _FLOAT)
-        and (messages is None or type(messages) is list)
-        and (failure is None or type(failure) is dict)
+        and (messages is None or (type(messages) is list and all(map(_is_said, messages))))
+        and (failure is None or (cause in _CAUSES and _is_failure(failure)))
         and (not cause) == (failure is None)
     )
+
+
+def _is_said(said: Any) -> bool:
+    """Unix seconds, level and text of a message of ``Target.log``."""
+    return type(said) is list and len(said) == 3 and isinstance(said[0], _FLOAT) and type(said[1]) is str and type(said[2]) is str
+
+
+def _is_failure(failure: Any) -> bool:
+    words = type(failure) is dict and all(type(key) is str for key in failure)
+    return words and isinstance(failure.get("types", []), list)
 
 
 def _hello(body: list[Any], data: bytes) -> None:
@@ -206,6 +229,10 @@ def _hello(body: list[Any], data: bytes) -> None:
     for key, kinds in HELLO_FIELDS.items():
         if not isinstance(hello.get(key), kinds):
             _fail(Type.HELLO, f"{key} is missing or of the wrong type")
+    if any(len(value) > _WORDS_MOST for value in hello.values() if isinstance(value, str)):
+        _fail(Type.HELLO, f"its words may have {_WORDS_MOST} characters")
+    if not all(0 <= hello[key] < 2**62 for key in ("index", "pid", "cpus", "memory", "gpus")):
+        _fail(Type.HELLO, "what a worker has is not below zero, and not without end")
     if not _naturals(hello["seen"]) or len(hello["seen"]) != 2:
         _fail(Type.HELLO, "seen is two whole numbers")
     for held in hello["held"]:

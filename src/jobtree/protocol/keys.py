@@ -18,7 +18,7 @@ from zmq.utils import z85
 
 from ..errors import StorageFailed, UsageError
 from ..files import Files, write_all
-from .messages import MESSAGE_LIMIT
+from .messages import ENVELOPE_LIMIT, MESSAGE_LIMIT
 
 DOMAIN = b"jobtree"
 ZAP_ENDPOINT = "inproc://zeromq.zap.01"
@@ -112,6 +112,7 @@ def prepare(socket: zmq.Socket[Any]) -> None:
 def prepare_server(socket: zmq.Socket[Any], secret: bytes) -> None:
     """A ROUTER that only peers with an admitted key can talk to."""
     prepare(socket)
+    socket.maxmsgsize = 2 * ENVELOPE_LIMIT  # who sends more loses its connection
     socket.router_mandatory = True
     socket.backlog = 1024
     socket.curve_server = True

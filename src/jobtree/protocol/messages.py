@@ -45,6 +45,10 @@ INLINE_LIMIT: Final = 64 * 1024
 DATA_LIMIT: Final = 512 * 1024
 MESSAGE_LIMIT: Final = 64 * 1024 * 1024
 
+#: What a worker says in one message: its envelope, and all of a message that is journaled, which has to fit into one frame there.
+ENVELOPE_LIMIT: Final = 2 * 1024 * 1024
+JOURNALED_LIMIT: Final = 1024 * 1024 - 512
+
 
 @unique
 class Type(IntEnum):

@@ -231,7 +231,7 @@ def test_search_finds_only_a_frame_that_proves_an_earlier_one() -> None:
     rng = Random(0)
     heads: Head = [1, 0]
     proof, _ = frames.seal(Kind.MARK, b"", sequence=9, durable=9, previous=1, seed=SEED)
-    noise = frames._MAGIC_BYTES + rng.randbytes(1000) + frames._MAGIC_BYTES * 20
+    noise = frames.MAGIC_BYTES + rng.randbytes(1000) + frames.MAGIC_BYTES * 20
     assert frames.search(noise + proof + noise, SEED, 8) == len(noise)
     assert frames.search(noise + proof + noise, SEED, 9) is None
     assert frames.search(noise + proof[:-1], SEED, 8) is None
