@@ -196,7 +196,7 @@ def test_items_that_make_no_sense_are_refused() -> None:
 def test_whoever_adds_to_the_state_adds_to_its_snapshot() -> None:
     """These are written, made anew by those that are, or what a turn hands on; a new one has to be thought about here."""
     written = {"about", "options", "epoch", "next_id", "next_number", "records", "keep_going", "outcome", "tallies", "failed"}
-    written |= {"whys", "codes", "result", "nodes", "runs", "root"}
+    written |= {"whys", "codes", "result", "nodes", "runs", "root", "epochs", "forgiven", "intact"}
     assert set(vars(Tree())) == written | {"current", "_forms", "_appliers", "fresh", "ended_chains", "unneeded"}
     assert set(vars(Ledger())) == {"blocks", "planned", "joined", "last_worker"}
     assert set(Watch.__slots__) == {"slot", "takers"}
