@@ -73,6 +73,15 @@ class Tree:
         )
         return iter(Logs(self.path, wanted, follow=follow))
 
+    def report(self) -> str:
+        """All of it as one HTML page that needs no network."""
+        from jobtree.views.history import History
+        from jobtree.views.report import report_of
+
+        history = History(self.path, detail=True)
+        history.poll()
+        return "".join(report_of(history))
+
     def result(self) -> Any:
         """The result of the root; raises UsageError while there is none.
 
