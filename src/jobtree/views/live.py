@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from array import array
+from collections.abc import Callable, Iterator
 from threading import Lock
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from ..errors import UsageError
 from ..master.nodes import Node, Phase
 from .attempts import LOST
 from .failures import grouped
-from .hints import hints_of
+from .hints import Hint, hints_of
 from .history import History
 from .logs import Logs, Wanted, prefixed
 from .report import uses_of
-from .schema import SCHEMA, State, Status, to_json
+from .schema import SCHEMA, State, Stats, Status, to_json
 from .stats import stats_of
 from .status import status_of
 from .timeline import timeline_of, usage_of
@@ -25,6 +26,28 @@ MOST_ATTEMPTS = 20_000
 PAGE = 200
 MOST_LINES = 500
 _FRESH_SECONDS = 0.5
+
+
+T = TypeVar("T")
+
+
+class _Sparing(Generic[T]):
+    """Something that is made anew when what it depends on has changed, but takes no more than a tenth of the time."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._made: T | None = None
+        self._of: int | None = None
+        self._due = 0.0
+
+    def of(self, version: int) -> T:
+        """It, as it was made last or now."""
+        began = time.monotonic()
+        if self._made is None or (version != self._of and began >= self._due):
+            self._made, self._of = self._make(), version
+            ended = time.monotonic()
+            self._due = ended + 10 * (ended - began)
+        return self._made
 
 
 class Live:
@@ -39,14 +62,15 @@ class Live:
         self._lock = Lock()
         self._looked_at = 0.0
         self._status: Status
-        self._drawn: tuple[int, dict[str, Any]] = (-1, {})
+        self._stats = _Sparing(self._count)
+        self._pictures = _Sparing(self._draw)
 
     def overview(self) -> dict[str, Any]:
         """State, counts, names, workers, blocks, groups of failures, and about how long it takes yet."""
         with self._lock:
             status = self._look()
             history = self._history
-            stats = stats_of(history)
+            stats, hints = self._stats.of(history.tree.records)
             document = to_json(status)
             document["failures"] = [
                 {
@@ -64,7 +88,7 @@ class Live:
             document["core_seconds"] = stats.workers.core_seconds
             document["hints"] = [
                 {"name": hint.name, "request": hint.request, "asked": hint.asked, "used": hint.used, "suggested": hint.suggested}
-                for hint in hints_of(uses_of(history, stats))
+                for hint in hints
             ]
             return document
 
@@ -72,30 +96,35 @@ class Live:
         """What the targets of each name took, as ``stats --json`` has it."""
         with self._lock:
             self._look()
-            return {one["name"]: one for one in to_json(stats_of(self._history))["names"]}
+            return {one["name"]: one for one in to_json(self._stats.of(self._history.tree.records)[0])["names"]}
 
     def pictures(self) -> dict[str, Any]:
         """Who ran when, of late, and the use of the workers."""
         with self._lock:
-            status = self._look()
-            history, attempts = self._history, self._history.attempts
+            self._look()
+            attempts = self._history.attempts
             assert attempts is not None
-            if self._drawn[0] == len(attempts):
-                return self._drawn[1]
-            timeline = timeline_of(history, MOST_ATTEMPTS)
-            hosts = {number: f"w{number}@{worker.joined.host}" for number, worker in history.workers.items()}
-            now = self._looked_at if status.state is State.RUNNING else history.last_at
-            document = {
-                "timeline": {
-                    "lanes": timeline.lanes,
-                    "names": attempts.names,
-                    "workers": {lane.worker: hosts.get(lane.worker, f"w{lane.worker}") for lane in timeline.lanes},
-                    "bars": timeline.bars,
-                },
-                "usage": usage_of(history, now)._asdict(),
-            }
-            self._drawn = (len(attempts), document)
-            return document
+            return self._pictures.of(len(attempts))
+
+    def _draw(self) -> dict[str, Any]:
+        history, attempts, status = self._history, self._history.attempts, self._status
+        assert attempts is not None
+        timeline = timeline_of(history, MOST_ATTEMPTS)
+        hosts = {number: f"w{number}@{worker.joined.host}" for number, worker in history.workers.items()}
+        now = self._looked_at if status.state is State.RUNNING else history.last_at
+        return {
+            "timeline": {
+                "lanes": timeline.lanes,
+                "names": attempts.names,
+                "workers": {lane.worker: hosts.get(lane.worker, f"w{lane.worker}") for lane in timeline.lanes},
+                "bars": timeline.bars,
+            },
+            "usage": usage_of(history, now)._asdict(),
+        }
+
+    def _count(self) -> tuple[Stats, list[Hint]]:
+        stats = stats_of(self._history)
+        return stats, hints_of(uses_of(self._history, stats))
 
     def places(self, above: int) -> dict[str, Any]:
         """What stands below a place in the recursion (-1: at its top), each with its attempts, failures and seconds."""
@@ -145,7 +174,7 @@ class Live:
             assert attempts is not None
             if not 0 < number < history.tree.next_id:
                 raise UsageError(f"there is no target {number}")
-            entries = [entry for entry, target in enumerate(attempts.target) if target == number]
+            entries = list(_places_of(number, attempts.target))
             node = history.tree.nodes.get(number)
             name, state, why = self._standing(number, node)
             if not name and entries:
@@ -167,7 +196,7 @@ class Live:
 
     def log(self, target: str) -> list[str]:
         """The last lines of a target's log, or of all that was printed of late (an empty word)."""
-        logs = Logs(self.tree, Wanted.parse(target or None))
+        logs = Logs(self.tree, Wanted.parse(target or None), history=self._history)
         lines: list[str] = []
         for line in logs.poll_once(newest=not target):
             lines.append(prefixed(line))
@@ -177,7 +206,7 @@ class Live:
 
     def follow(self, target: str) -> Iterator[list[str]]:
         """Lines as they come, for as long as the run goes on; empty lists in between."""
-        logs = Logs(self.tree, Wanted.parse(target or None), follow=True)
+        logs = Logs(self.tree, Wanted.parse(target or None), follow=True, history=self._history)
         if not target:
             logs.skip_old()
         for batch in logs.batches():
@@ -231,3 +260,14 @@ class Live:
 def to_json_failure(failure: Any) -> dict[str, Any]:
     """A failure as ``status --json`` has it."""
     return {name: getattr(failure, name) for name in failure.__dataclass_fields__}
+
+
+def _places_of(number: int, column: array[int]) -> Iterator[int]:
+    """Where a number stands in a column."""
+    place = -1
+    try:
+        while True:
+            place = column.index(number, place + 1)
+            yield place
+    except ValueError:
+        return

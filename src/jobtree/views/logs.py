@@ -123,11 +123,21 @@ def moment(word: str | float, option: str, now: float | None = None) -> float:
 class Logs:
     """The lines of a tree. Iterating ends with what is there, or, with ``follow``, when the run has ended."""
 
-    def __init__(self, path: str, wanted: Wanted | None = None, *, follow: bool = False, detail: bool = False) -> None:
+    def __init__(
+        self,
+        path: str,
+        wanted: Wanted | None = None,
+        *,
+        follow: bool = False,
+        detail: bool = False,
+        history: History | None = None,
+    ) -> None:
+        """With ``history`` that one is asked, and kept up to date by whoever gave it; then only TREE/logs is read here."""
         self._wanted = wanted or Wanted()
         self._follow = follow
         self._messages: list[tuple[int, str, int, int, int, list[list[Any]]]] = []
-        self._history = History(path, on_messages=lambda *message: self._messages.append(message), detail=detail)
+        self._is_guest = history is not None
+        self._history = history or History(path, on_messages=lambda *message: self._messages.append(message), detail=detail)
         self._output = OutputReader(self._history.files, path, self._history.directory.run_id)
         self._shown: dict[tuple[int, int], float] = {}  # by attempt: when the last message was said that was shown
         self._told: set[int] = set()  # failed targets whose output was shown
@@ -148,21 +158,21 @@ class Logs:
 
     def poll(self) -> Iterator[LogLine]:
         """What has come since it was asked for last, without waiting for more."""
-        self._history.poll()
+        self._read()
         return self._new(final=False)
 
     def poll_once(self, *, newest: bool = False) -> Iterator[LogLine]:
         """All that is there now, open lines too; with ``newest`` of the newest file only."""
         if newest:
             self.skip_old()
-        self._history.poll()
+        self._read()
         return self._new(final=True)
 
     def batches(self) -> Iterator[Iterator[LogLine]]:
         """Lines as they come, batch by batch: a follower may flush its output after each."""
         while True:
             goes_on = self._goes_on()
-            self._history.poll()
+            self._read()
             if not goes_on:
                 self.refuse_unknown()
             yield self._new(final=not goes_on)
@@ -186,7 +196,7 @@ class Logs:
         """The bytes of stdout and stderr as they were printed."""
         while True:
             goes_on = self._goes_on()
-            self._history.poll()
+            self._read()
             if not goes_on:
                 self.refuse_unknown()
             for piece in self._pieces(final=not goes_on):
@@ -196,6 +206,10 @@ class Logs:
                 return
             yield b""
             time.sleep(POLL_SECONDS)
+
+    def _read(self) -> None:
+        if not self._is_guest:
+            self._history.poll()
 
     def _goes_on(self) -> bool:
         """Whether more may come: until the master lets go of the tree, for it writes the last output after the last record."""
