@@ -16,12 +16,12 @@ SOURCE = Path(jobtree.__file__).parent
 #: Rooms that compute, and do nothing else: time and chance come in as arguments.
 PURE = (
     "errors", "ids", "resources", "protocol.codec", "protocol.messages", "protocol.session", "launchers.base",
-    "launchers.settings",
-    "master.agenda", "master.audit", "master.contacts", "master.core", "master.demand", "master.dispatch", "master.effects",
-    "master.events", "master.ledger", "master.nodes", "master.promises", "master.records", "master.roster", "master.runs",
-    "master.scaling", "master.scheduler", "master.snapshot", "master.state", "master.tree", "master.upward", "master.work",
-    "master.journal.frames", "master.journal.segments", "worker.effects", "worker.events", "worker.held", "worker.letters",
-    "worker.outbox", "worker.slots", "worker.state",
+    "launchers.settings", "master.agenda", "master.audit", "master.choices", "master.contacts", "master.control", "master.core",
+    "master.counters", "master.demand", "master.dispatch", "master.effects", "master.events", "master.ledger", "master.nodes",
+    "master.promises", "master.records", "master.roster", "master.runs", "master.scaling", "master.scheduler",
+    "master.snapshot", "master.starving", "master.state", "master.tree", "master.upward", "master.verdicts",
+    "master.withdrawal", "master.work", "master.journal.frames", "master.journal.segments", "worker.devices", "worker.effects",
+    "worker.events", "worker.held", "worker.letters", "worker.outbox", "worker.slots", "worker.state",
 )  # fmt: skip
 #: What a pure room needs of the standard library, and msgpack.
 COMPUTING = frozenset({
@@ -30,7 +30,7 @@ COMPUTING = frozenset({
 })  # fmt: skip
 #: Doors: who may open which of the outside worlds.
 DOORS = {
-    "zmq": {"protocol.keys", "protocol.knock", "master.server", "worker.connection"},
+    "zmq": {"protocol.client", "protocol.keys", "protocol.knock", "master.server", "worker.connection"},
     "subprocess": {"_command", "master.compaction", "launchers.local", "launchers.shell"},
     "pickle": {"protocol.calls", "protocol.payload", "protocol.tracebacks"},
     "cloudpickle": {"protocol.payload"},

@@ -49,8 +49,8 @@ def test_a_change_of_the_code_is_noticed() -> None:
 
 def test_the_protocol_page_tells_of_every_message_of_both_sides() -> None:
     text = (ROOT / "docs" / "protocol.md").read_text()
-    _, worker, master = re.split(r"^## Messages of a \w+$", text, flags=re.MULTILINE)
-    for section, role in ((worker, Role.WORKER), (master.partition("\n## ")[0], Role.MASTER)):
+    _, worker, master, client = re.split(r"^## Messages of a \w+$", text, flags=re.MULTILINE)
+    for section, role in ((worker, Role.WORKER), (master, Role.MASTER), (client.partition("\n## ")[0], Role.CLIENT)):
         told = {(name, int(number)) for name, number in _MESSAGE.findall(section)}
         assert told == {(kind.name, kind.value) for kind in MAY_SEND[role]}
     assert {kind for kinds in MAY_SEND.values() for kind in kinds} == set(Type)

@@ -18,6 +18,7 @@ def some_value(name: str) -> Any:
     """A word that is not the default of the option, where there is more than one."""
     special = {"workers": "1:7", "port_range": "81:82", "launcher": "local", "progress": "json"}
     special |= {"log_level": "ERROR", "bind": "::1", "config": os.devnull}
+    special["resources"] = "licence=2"
     return True if ROWS[name].is_flag else special.get(name, "17")
 
 

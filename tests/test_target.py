@@ -79,8 +79,8 @@ class Notes:
     def remaining_time(self) -> float | None:
         return 5.0
 
-    def cancel(self, n: int) -> None:
-        self.lines.append(f"cancel {n}")
+    def cancel(self, key: PromiseKey) -> None:
+        self.lines.append(f"cancel {key[2]}")
 
 
 def recorded(target: Target[Any]) -> tuple[Recorder, Notes]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jobtree._function import target as target
     from jobtree._promise import Cancelled as Cancelled
     from jobtree._promise import Failure as Failure
+    from jobtree._promise import Handle as Handle
     from jobtree._promise import Promise as Promise
     from jobtree._run import main as main
     from jobtree._run import map as map  # noqa: A004  # as in concurrent.futures
@@ -50,7 +51,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "jobtree._command": ("CommandResult", "command"),
     "jobtree._function": ("call", "target"),
-    "jobtree._promise": ("Cancelled", "Failure", "Promise"),
+    "jobtree._promise": ("Cancelled", "Failure", "Handle", "Promise"),
     "jobtree._run": ("main", "map", "restart", "run"),
     "jobtree._target": ("Target", "current_target"),
     "jobtree._tree": ("Tree",),

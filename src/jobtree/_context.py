@@ -43,7 +43,10 @@ class Context(Protocol):
         """Seconds until the attempt is ended by its time limit or the worker's; None without a limit."""
 
     def cancel(self, promise: Any) -> None:
-        """Cancel the target whose result is promised, with all below it."""
+        """Cancel the target whose result is promised, or that a handle names, with all below it."""
+
+    def hands_out_handles(self) -> None:
+        """Others may cancel what this attempt creates."""
 
     def made(self, target: Any, filename: str, line: int) -> None:
         """A target was made at this line of the running code; it should be added before the attempt ends."""

@@ -73,7 +73,7 @@ class _Chain:
         self.parent = parent
         self.tolerant = tolerant
         self.failed = False
-        self.failure = Failure(name, "blocked", "a target that it waits for failed")
+        self.failure: Failure | Cancelled = Failure(name, "blocked", "a target that it waits for failed")
         self.takers: list[_Node] = []
         self.temp: Path | None = None
 
@@ -107,6 +107,7 @@ class _Run:
         self._replaced: dict[PromiseKey, object] = {}
         self._codes: dict[str, bytes] = {}
         self._ready: list[_Node] = []
+        self._dropped: set[PromiseKey] = set()  # cancelled by a sibling
         self._temps: set[Path] = set()
 
     def run(self, root: Creation) -> Any:
@@ -124,6 +125,10 @@ class _Run:
             shutil.rmtree(temp, ignore_errors=True)
 
     def _run_node(self, node: _Node) -> None:
+        if node.chain.key in self._dropped:
+            node.chain.tolerant, node.chain.failure = True, Cancelled(node.chain.name)
+            self._settle(node, failed=True)
+            return
         if node.blocked:
             self._settle(node, failed=True)
             return
@@ -146,13 +151,14 @@ class _Run:
         assert attempt.result is not None
         self._results[node.key] = (attempt.identity, attempt.result)
         self._codes.update(attempt.result.codes)
+        self._dropped |= attempt.cancelled - {node.chain.key}
         children: dict[int, _Node] = {}
         for creation in attempt.creations:
             self._codes.update(creation.codes)
             key = PromiseKey(*attempt.identity, creation.n)
             if creation.n == FOLLOW_ON:
                 node.follow_on = _Node(key, creation, node.chain)
-            elif creation.n in attempt.cancelled:
+            elif key in attempt.cancelled:
                 self._replaced[key] = Cancelled(creation.form.name)
             else:
                 chain = _Chain(key, creation.form.name, node, self._is_tolerant(node, creation.form))
@@ -274,7 +280,7 @@ class _Attempt:
         self.identity = run.begin()
         self.granted = run.granted(node.creation.form)
         self.creations: list[Creation] = []
-        self.cancelled: set[int] = set()
+        self.cancelled: set[PromiseKey] = set()
         self.result: Result | None = None
         self.loading = True
         self._run = run
@@ -331,9 +337,9 @@ class _Attempt:
         limit = self._node.creation.form.requests.time_limit
         return None if limit is None else max(0.0, limit - (time.monotonic() - self._begun))
 
-    def cancel(self, n: int) -> None:
-        """The child has not begun, for it waits for this attempt's end."""
-        self.cancelled.add(n)
+    def cancel(self, key: PromiseKey) -> None:
+        """No child has begun, for it waits for this attempt's end; a sibling may have."""
+        self.cancelled.add(key)
 
     def _forget_global_temp(self) -> None:
         """The next attempt gets a fresh one; what the chain had before stays as it is."""

@@ -182,10 +182,8 @@ def _replay(opened: Opened) -> None:
             record = r.decode(head)
             opened.tree.apply(record)
             opened.ledger.apply(record)
-    opened.tree.fresh.clear()
-    opened.tree.ended_chains.clear()
     opened.unneeded.update(opened.tree.unneeded)
-    opened.tree.unneeded.clear()
+    opened.tree.forget_news()
 
 
 def claim(opened: Opened) -> None:
@@ -280,6 +278,8 @@ def _settings(opened: Opened, options: Options, around: Surroundings, pool: Pool
         worker_cpus=pool.size.cpus,
         worker_memory=pool.size.memory_bytes,
         retries=options.retries,
+        resources=dict(options.resources or {}),
+        oom_retries=options.oom_retries,
         fail_fast=options.fail_fast,
         default_cpus=options.default_cpus,
         default_memory=options.default_memory,
@@ -335,7 +335,11 @@ def _server(opened: Opened, options: Options, announcement: _Announcement, on_cl
         worker_public, worker_secret = former.worker_public, former.worker_secret
     else:
         worker_public, worker_secret = (key.decode() for key in keys.new_pair())
-    server = Server(opened.epoch, secret, worker_public.encode())
+    if former is not None and former.client_public:
+        client_public, client_secret = former.client_public, former.client_secret
+    else:
+        client_public, client_secret = (key.decode() for key in keys.new_pair())
+    server = Server(opened.epoch, secret, worker_public.encode(), client_public.encode())
     try:
         bind = options.bind or ("*" if on_cluster else "127.0.0.1")
         bound = server.bind(bind, _ports(options, former))
@@ -344,7 +348,9 @@ def _server(opened: Opened, options: Options, announcement: _Announcement, on_cl
         server.close()
         raise
     run = opened.directory.run_id.hex()
-    connection = keys.Connection(run, opened.epoch, addresses, public.decode(), worker_public, worker_secret)
+    connection = keys.Connection(
+        run, opened.epoch, addresses, public.decode(), worker_public, worker_secret, client_public, client_secret
+    )
     announcement.make(connection)
     return server
 

@@ -209,3 +209,19 @@ def _natural(value: Any) -> int | None:
     if isinstance(value, str) and value.strip().isdecimal():
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def amounts(value: Any, what: str) -> dict[str, float]:
+    """From "licence=2,connections=10" or a dict."""
+    items = (
+        value.items() if isinstance(value, dict) else [part.partition("=")[::2] for part in str(value).split(",") if part.strip()]
+    )
+    found: dict[str, float] = {}
+    for name, amount in items:
+        try:
+            found[str(name).strip()] = float(amount)
+        except (TypeError, ValueError):
+            raise UsageError(f'{what}: {amount!r} is no amount of {str(name).strip()!r}; give "NAME=AMOUNT,..."') from None
+    if not all(name and 0 < amount < math.inf for name, amount in found.items()):
+        raise UsageError(f'{what}: {value!r}: each resource needs a name and an amount above 0, as in "licence=2"')
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
+from jobtree import _context
 from jobtree.ids import PromiseKey
 
 T_co = TypeVar("T_co", covariant=True)
@@ -29,6 +30,14 @@ class Promise(Generic[T_co]):
     def value(self) -> T_co:
         """The promise itself; to a type checker the result, so that it can be passed where that is wanted."""
         return cast(T_co, self)
+
+    @property
+    def handle(self) -> Handle:
+        """What names the promised target and does not wait for it: a sibling that is given it may cancel that target."""
+        context = _context.current()
+        if context is not None:
+            context.hands_out_handles()
+        return Handle(self._jobtree_key_)
 
     def __repr__(self) -> str:
         epoch, number, n = self._jobtree_key_
@@ -69,6 +78,16 @@ _OPERATORS = (
 for _operator in _OPERATORS.split():
     setattr(Promise, f"__{_operator}__", _too_early)
 setattr(Promise, "__hash__", _unhashable)  # noqa: B010  # a type checker knows object's
+
+
+@dataclass(frozen=True)
+class Handle:
+    """Names a target that was added: ``promise.handle``. Unlike a promise it can be passed to a sibling without making that wait.
+
+    For ``target.cancel(handle)`` in a sibling: the first of many to find what all look for.
+    """
+
+    key: PromiseKey
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 from jobtree._function import FunctionTarget
-from jobtree._promise import Promise
+from jobtree._promise import Handle, Promise
 from jobtree._target import REQUESTS, Target, name_of, requests_of
 from jobtree.errors import Cause, CommandFailed, Unpicklable, UsageError
 from jobtree.ids import FOLLOW_ON, Attempt, PromiseKey
@@ -92,8 +92,8 @@ class Surroundings(Protocol):
     def remaining_time(self) -> float | None:
         """As in Context."""
 
-    def cancel(self, n: int) -> None:
-        """Cancel the child n of this attempt."""
+    def cancel(self, key: PromiseKey) -> None:
+        """Cancel a child of this attempt, or a sibling, when the attempt has succeeded."""
 
 
 class Recorder:
@@ -105,6 +105,7 @@ class Recorder:
         self.attempt = attempt
         self.children = 0
         self.has_follow_on = False
+        self.named = False  # handles of its children may be anywhere
         self._surroundings = surroundings
         self._forms: dict[object, Form] = {}
         self._notes: dict[int, tuple[Target[Any], str, int]] = {}
@@ -144,12 +145,20 @@ class Recorder:
         """Pass a line on."""
         self._surroundings.log(text, level)
 
-    def cancel(self, promise: Promise[Any]) -> None:
-        """Cancel a child of this attempt; raises UsageError for anything else."""
-        n = self._own([_key_of(promise, "cancel")], "cancel")[0]
-        if n == FOLLOW_ON:
+    def cancel(self, promise: Promise[Any] | Handle) -> None:
+        """Cancel a child of this attempt, or what a handle names; raises UsageError for anything else."""
+        if isinstance(promise, Handle):
+            key = promise.key
+        else:
+            key = _key_of(promise, "cancel")
+            self._own([key], "cancel")
+        if key[2] == FOLLOW_ON:
             raise UsageError("cancel: the follow-on cannot be cancelled; do not set it")
-        self._surroundings.cancel(n)
+        self._surroundings.cancel(PromiseKey(*key))
+
+    def hands_out_handles(self) -> None:
+        """A promise's handle was asked for."""
+        self.named = True
 
     def finish(self, result: object) -> Result:
         """What `run()` returned, and a warning for each target that was made and went nowhere."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -24,13 +24,7 @@ _ROOT = PromiseKey(0, 0, 1)
 
 def load_result(tree: Tree, fetch: Fetch, path: Path) -> Any:
     """The root's result, with the values of all promises inside it."""
-    values: dict[PromiseKey, object] = {}
-    todo: list[tuple[tuple[int, int, int], Slot]] = [(_ROOT, tree.result)]
-    while todo:
-        key, slot = todo.pop()
-        if PromiseKey(*key) not in values:
-            values[PromiseKey(*key)] = _value(slot, fetch, path)
-            todo += slot.embeds
+    values = values_of([(_ROOT, tree.result)], fetch, path)
 
     def code(sha: str) -> bytes:
         source = tree.codes.get(sha)
@@ -38,6 +32,18 @@ def load_result(tree: Tree, fetch: Fetch, path: Path) -> Any:
 
     root = values.pop(_ROOT)
     return payload.loads(root.read(), values, code) if isinstance(root, payload.Stored) else root
+
+
+def values_of(taken: Iterable[tuple[tuple[int, int, int], Slot]], fetch: Fetch, path: Path) -> dict[PromiseKey, object]:
+    """What takes the places of promises, and of those inside their values."""
+    values: dict[PromiseKey, object] = {}
+    todo = list(taken)
+    while todo:
+        key, slot = todo.pop()
+        if PromiseKey(*key) not in values:
+            values[PromiseKey(*key)] = _value(slot, fetch, path)
+            todo += slot.embeds
+    return values
 
 
 def _value(slot: Slot, fetch: Fetch, path: Path) -> object:

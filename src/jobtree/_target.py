@@ -8,7 +8,7 @@ from inspect import Signature, signature
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, SupportsIndex, TypeVar
 
 from jobtree import _context
-from jobtree._promise import Promise
+from jobtree._promise import Handle, Promise
 from jobtree.errors import UsageError
 from jobtree.resources import NO_REQUESTS, Requests
 
@@ -192,8 +192,12 @@ class Target(Generic[R_co]):
         """Seconds until this attempt is ended by its time limit or its worker's; None without a limit."""
         return _running(self, "remaining_time").remaining_time()
 
-    def cancel(self, promise: Promise[Any]) -> None:
-        """Cancel a child: it and all below it count as ended, and the promise becomes a falsy `Cancelled`."""
+    def cancel(self, promise: Promise[Any] | Handle) -> None:
+        """Cancel a child, or the sibling that a `promise.handle` names, when this attempt succeeds.
+
+        What runs of it is ended; it and all below it count as ended, and its promise becomes a falsy `Cancelled`. One that
+        has ended already stays as it is. Raises UsageError for the follow-on, or somebody else's promise.
+        """
         _running(self, "cancel").cancel(promise)
 
     @property

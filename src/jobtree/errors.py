@@ -44,6 +44,10 @@ class TreeLocked(JobtreeError):
     exit_status = 5
 
 
+class NoMaster(JobtreeError):
+    """No master answers for a tree: it has just ended, or does not keep up."""
+
+
 class Interrupted(JobtreeError):
     """The run was stopped from outside before it was complete; it can be restarted.
 

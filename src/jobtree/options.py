@@ -113,8 +113,12 @@ class Options:
         help="cpus of targets that do not say (default 1)")
     default_memory: int = row(TARGETS, parse.size, "SIZE", 2 << 30, old="--defaultMemory",
         help="memory of targets that do not say (default 2G)")
+    resources: dict[str, float] | None = row(TARGETS, parse.amounts, "NAME=N,...", None,
+        help="what all targets share beside workers, as licence=2")
     retries: int = row(TARGETS, parse.count, "N", 0, old="--retryCount",
         help="further attempts of a target that fails (default 0)")
+    oom_retries: int = row(TARGETS, parse.count, "N", 2,
+        help="further attempts of one that ran out of memory, each with twice as much (default 2)")
     time_limit: float | None = row(TARGETS, parse.time, "TIME", None, old="--maxJobDuration",
         help="end a target that runs longer than this")
     target_time: float = row(TARGETS, parse.time, "TIME", 0.2,

@@ -94,7 +94,7 @@ if __name__ == "__main__":
     )
     assert ended.lines == [
         "bad 2 1 exception Mine 2 True", "bad 3 1 exception SystemExit None True", "bad 4 1 signal NoneType None True",
-        "bad 5 1 memory MemoryError None True", "bad 6 1 exception RemoteError None True",
+        "bad 5 3 memory MemoryError None True", "bad 6 1 exception RemoteError None True",
         "again 7 2 exception ValueError None True",
         "6 1",
     ]  # fmt: skip

@@ -15,7 +15,7 @@ from jobtree.protocol.messages import Role, Type
 
 ABOUT = {
     "version": "1", "python": "3.11", "run": "r", "uid": "u", "block": "", "index": 0, "host": "h", "pid": 1, "cpus": 1.0,
-    "memory": 1, "gpus": 0.0, "seen": [0, 0], "held": [],
+    "memory": 1, "gpus": 0.0, "left": 0.0, "seen": [0, 0], "held": [],
 }  # fmt: skip
 
 
@@ -25,7 +25,7 @@ class Line:
     def __init__(self) -> None:
         public, secret = keys.new_pair()
         worker = keys.new_pair()
-        self.server = Server(1, secret, worker[0])
+        self.server = Server(1, secret, worker[0], keys.new_pair()[0])
         address = self.server.bind("127.0.0.1", [0])
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.socket = self._context.socket(zmq.DEALER)

@@ -10,7 +10,8 @@ from jobtree.protocol.messages import MAY_SEND, ROW_FIELDS, Role, Type, default_
 def test_every_type_has_a_sender_and_only_a_beat_has_two() -> None:
     both = MAY_SEND[Role.MASTER] & MAY_SEND[Role.WORKER]
     assert both == {Type.BEAT}
-    assert MAY_SEND[Role.MASTER] | MAY_SEND[Role.WORKER] == set(Type)
+    assert MAY_SEND[Role.MASTER] | MAY_SEND[Role.WORKER] | MAY_SEND[Role.CLIENT] == set(Type)
+    assert MAY_SEND[Role.CLIENT] == {Type.REQUEST}
 
 
 def test_types_never_change_their_numbers() -> None:
@@ -18,6 +19,7 @@ def test_types_never_change_their_numbers() -> None:
         "HELLO": 1, "STARTED": 2, "CHILDREN": 3, "DONE": 4, "LOG": 5, "BEAT": 6, "RETURNED": 7, "NEED": 8, "BYE": 9,
         "WELCOME": 20,
         "REJECT": 21, "BUSY": 22, "NOSESSION": 23, "RUN": 24, "BLOB": 25, "ACK": 26, "CANCEL": 27, "RECALL": 28, "STOP": 31,
+        "STACK": 32, "STACKED": 10, "REQUEST": 40, "REPLY": 41,
     }  # fmt: skip
 
 

@@ -43,6 +43,7 @@ class Chronicle:
     adopted: int = 0
     returned: int = 0
     lost: int = 0
+    cancelled: int = 0
     epoch: int = 0
 
     def read(self, record: r.Record, blobs: dict[tuple[str, ...], bytes]) -> None:
@@ -70,6 +71,8 @@ class Chronicle:
                 else:
                     self.returned += len(record.attempts)
                 self.given_up |= {(attempt[0], attempt[1]) for attempt in record.attempts}
+            case r.SubtreesCancelled():
+                self.cancelled += len(record.targets)
             case r.AttemptsFailed():
                 self.given_up |= {(row[0], row[1]) for row in record.rows}
                 self.failures += len(record.rows)

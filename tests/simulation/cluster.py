@@ -15,8 +15,10 @@ from jobtree.ids import Attempt
 from jobtree.master import effects as want
 from jobtree.master import events as happened
 from jobtree.master import records as r
+from jobtree.master.control import decide
 from jobtree.master.core import Settings
 from jobtree.master.main import STALL
+from jobtree.master.nodes import Node, Phase, Run
 from jobtree.master.server import Server
 from jobtree.master.state import MasterState
 from jobtree.master.tree import Tree
@@ -64,6 +66,7 @@ class Faults:
     slow_disk: float = 0.0  # each sync takes seconds, for a while
     clock: float = 0.0  # a life of the master, or a worker, has a clock that is an hour wrong (a share)
     compact: float = 0.0  # the journal is compacted
+    cancel: float = 0.0  # somebody cancels a target by hand, and brings it back later
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ class SimServer(Server):
     def __init__(self, epoch: int, cluster: Cluster) -> None:
         self.epoch, self.heard_of = epoch, 0
         self._cluster = cluster
-        self._peers, self._routes, self._next, self._lost = {}, {}, 1, []
+        self._peers, self._routes, self._clients, self._next, self._lost = {}, {}, {}, 1, []
 
     def _post(self, route: bytes, message: Message) -> bool:
         return self._cluster.send_down(route, encode(message))
@@ -393,6 +396,7 @@ class Cluster:
         if not records:
             opening.append(r.RunDescribed(now, {"name": "root"}))
         opening.append(r.EpochBegan(now, life.epoch, "host", 1, {"keep_going": self.recipes.taste.keep_going}))
+        opening += decide(tree, "retry", {"cause": "cancelled"}, now, 1 << 30)[0]  # as at rest
         if not records:
             root = self.recipes.root.pack([])
             form = self.recipes.form_of(self.recipes.root)
@@ -740,6 +744,8 @@ class Cluster:
             life.slow = not life.slow
         elif self.happens(faults.compact / 10) and not life.compacting:
             self._begin_compaction(life)
+        elif self.happens(faults.cancel / 10):
+            self._cancel_something(life)
         elif self.happens(faults.false_alarm / 10) and life.known:
             ident = rng.choice(sorted(life.known))
             if ident not in life.gone:
@@ -788,8 +794,27 @@ class Cluster:
                 if link.life == life.epoch and not link.dead and worker.link is link:
                     self._hang_up(worker, link)
 
+    def _cancel_something(self, life: Life) -> None:
+        """By hand; not where that would be final, for it is to come back."""
+        tree = life.state.core.tree
+        places: list[Node | Run] = [node for node in tree.nodes.values() if not _is_final(tree, node)]
+        places += [run for run in tree.runs if not _is_final(tree, run)]
+        if not places:
+            return
+        place = self.rng.choice(places)
+        target = place.first + self.rng.randrange(place.count) if isinstance(place, Run) else place.id
+        self._tell(life, happened.Asked(0, 0, "cancel", {"targets": [target]}))
+        self.at(self.now + self.rng.expovariate(0.5), self._bring_back, life)
+
+    def _bring_back(self, life: Life) -> None:
+        """Whatever was cancelled by hand is tried again."""
+        if any(node.phase is Phase.CANCELLED for node in life.state.core.tree.nodes.values()):
+            self._tell(life, happened.Asked(0, 0, "retry", {"cause": "cancelled"}))
+
     def _calm_down(self) -> None:
         self.calm = True
+        if self.life is not None:
+            self._bring_back(self.life)
         self.note("world", ["calm"], None)
         self.faults = Faults()
         self.network.weather = Weather()
@@ -820,6 +845,21 @@ class Blobs(dict[tuple[str, ...], bytes]):
         self.ever[name] = data
 
 
+def _is_final(tree: Tree, place: Node | Run) -> bool:
+    """Whether its chain would end with it, or its parent would fail softly and end."""
+    above: Node | None = place.parent
+    if isinstance(place, Run):
+        if place.form.tolerant or (place.form.tolerant is None and tree.keep_going and place.parent.chain == 1):
+            return True
+    elif tree.tolerates(place):
+        return True
+    while above is not None:
+        if tree.tolerates(above):
+            return True
+        above = above.parent
+    return False
+
+
 def choose(world: World) -> tuple[Recipes, Any]:
     """A recipe of a size that fits."""
     for salt in itertools.count():
@@ -846,7 +886,7 @@ def world_of(seed: int) -> World:
         takes=maybe(0.3), after=maybe(0.2), alias=maybe(0.4), embeds=maybe(0.3), tolerant=maybe(0.5) if failing else 0.0,
         stumbles=maybe(0.2), fails=maybe(0.1) if failing else 0.0, temp=maybe(0.3), blob=maybe(0.3), code=maybe(0.3),
         slow=maybe(0.1), wide=maybe(0.2), too_wide=maybe(0.05) if failing else 0.0,
-        keep_going=failing and rng.random() < 0.2, worker_cpus=rng.randint(1, 4),
+        keep_going=failing and rng.random() < 0.2, worker_cpus=rng.randint(1, 4), cancels=maybe(0.1),
     )  # fmt: skip
     forgiving = taste.tolerant or taste.keep_going
     scale = rng.choice((0.3, 1.0, 3.0, 10.0))
@@ -859,6 +899,7 @@ def world_of(seed: int) -> World:
         runner_dies=0.0 if forgiving else maybe(0.05 * scale), nursery_fails=maybe(0.02), false_alarm=maybe(0.3),
         signal=maybe(0.02), submit_fails=maybe(0.1), submit_partly=maybe(0.2), stillborn=maybe(0.1), full=maybe(0.05),
         slow_disk=maybe(0.1), clock=maybe(0.5), compact=0.5 if Random(seed ^ 0xC0DE).random() < 0.5 else 0.0,
+        cancel=maybe(0.3),
     )  # fmt: skip
     if seed % 8 == 0:
         faults = Faults()

@@ -46,6 +46,7 @@ class Taste:
     slow: float = 0.05  # lasts for tens of seconds
     wide: float = 0.1  # wants several cpus, or much memory
     too_wide: float = 0.0  # wants more than any worker has
+    cancels: float = 0.0  # cancels one of its own children
     keep_going: bool = False
     worker_cpus: int = 2
 
@@ -97,6 +98,7 @@ class Plan:
     stumbles: int = 0  # attempts up to this ordinal fail
     cause: str = "exception"
     temp: bool = False
+    cancels: list[int] = field(default_factory=list)  # n of children that it does not want after all
 
 
 class Recipes:
@@ -122,6 +124,7 @@ class Recipes:
             plan.follow = Child(0, follow, self.form_of(follow, tolerant=None), takes, [], rng.random() < taste.blob)
         self._result(plan, rng)
         plan.temp = rng.random() < taste.temp
+        plan.cancels = [child.n for child in plan.children if rng.random() < taste.cancels]
         retries = form[2].get("retries", 0)
         if form[2].get("time_limit"):
             plan.stumbles, plan.cause, plan.seconds = ALWAYS, "time", FOREVER
@@ -233,6 +236,9 @@ def _chain(recipes: Recipes, spec: Spec, form: list[Any], taken: list[Any], expe
     stuck: set[int] = set()
     for child in plan.children:
         waits = {*child.takes, *child.after}
+        if child.n in plan.cancels:
+            values[child.n] = BROKEN
+            continue
         expected.waits[child.spec.path] = [f"{spec.path}/{n}." for n in sorted(waits)]
         if waits & stuck:
             ended, value = False, BROKEN

@@ -265,15 +265,22 @@ class SimRunner:
                 result, data = [len(data), "sha"], b""
         if self.flags & FLAG_TEMP:
             self.cluster.checks.temp_is_there(self.task)
-        self._end("", None, result, embeds, data)
+        self._end("", None, result, embeds, data, [[*attempt, n] for n in plan.cancels])
 
     def _end(
-        self, cause: str, failure: dict[str, Any] | None, result: Any = None, embeds: list[int] | None = None, data: bytes = b""
+        self,
+        cause: str,
+        failure: dict[str, Any] | None,
+        result: Any = None,
+        embeds: list[int] | None = None,
+        data: bytes = b"",
+        cancels: list[list[int]] | None = None,
     ) -> None:
         assert self.task is not None
         if cause:
             result, data = True, b"exception"
         row = self._row(cause, failure, result, embeds)
+        row += [cancels] if cancels else []
         self.task = None
         self.tell(e.Ended(self.number, row, data))
         if self.cluster.rng.random() < 0.5:

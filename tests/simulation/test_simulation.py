@@ -50,15 +50,17 @@ def test_each_kind_of_fault_is_on_in_some_runs_and_off_in_others() -> None:
 
 def test_the_faults_do_happen() -> None:
     """A simulator that was too kind would find nothing: lives, losses and recalls over some runs."""
-    restarts = lost = recalled = 0
+    restarts = lost = recalled = cancelled = 0
     for seed in range(1, 40):
         cluster, _ = simulate(seed)
         restarts += cluster.restarts - 1
         lost += cluster.checks.chronicle.lost
         recalled += cluster.checks.chronicle.returned
+        cancelled += cluster.checks.chronicle.cancelled
     assert restarts > 20
     assert lost > 20
     assert recalled > 20
+    assert cancelled > 20
 
 
 def test_attempts_are_adopted() -> None:

@@ -115,7 +115,8 @@ class Garden:
         node = self.tree.nodes.get(target)
         if node is not None:
             return node.phase
-        return Phase.READY if self.tree.runs.find(target) is not None else Phase.DONE
+        run = self.tree.runs.find(target)
+        return run.phase if run is not None else Phase.DONE
 
     def node(self, target: int) -> Node:
         """A target that is more than one of many."""

@@ -72,8 +72,9 @@ def test_too_many_groups_are_summed_up() -> None:
 
 
 def test_the_report_ends_with_the_commands_that_come_next() -> None:
-    assert said(ONE, tree="/data/T", examples=0)[-2:] == [
+    assert said(ONE, tree="/data/T", examples=0)[-3:] == [
         "what it printed: jobtree logs /data/T --target align:4711",
+        "step through it: jobtree debug /data/T align:4711",
         "once mended:     jobtree restart /data/T",
     ]
 

@@ -53,6 +53,17 @@ def tree_of(given: str | None) -> str:
     return DEFAULT_TREE
 
 
+def target_ids(words: Iterable[str]) -> list[int]:
+    """The ids in words like ``17`` and ``align:17``; UsageError for others."""
+    found = []
+    for word in words:
+        number = word.rpartition(":")[2]
+        if not number.isascii() or not number.isdigit() or not int(number):
+            raise UsageError(f"{word!r} names no target; give ID or NAME:ID, as jobtree status and jobtree logs show them")
+        found.append(int(number))
+    return found
+
+
 def print_json(document: Any, *, pretty: bool = True) -> None:
     """A document on stdout."""
     print(json.dumps(document, indent=2 if pretty else None))

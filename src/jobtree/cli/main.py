@@ -27,12 +27,19 @@ VERBS: dict[str, Verb] = {
     "dashboard": Verb("dashboard", "a run as a local web page"),
     "report": Verb("report", "all of it as one HTML page"),
     "restart": Verb("restart", "go on with a run that has stopped"),
+    "explain": Verb("explain", "why targets have failed, or one has not run yet"),
+    "debug": Verb("debug", "run a failed target again here, under pdb"),
+    "cancel": Verb("cancel", "targets are not wanted any more, with all below them"),
+    "retry": Verb("retry", "try again what has failed, or was cancelled"),
+    "stop": Verb("stop", "end a run, so that it can be restarted"),
+    "scale": Verb("scale", "another number of workers"),
+    "stack": Verb("stack", "where in its code a running target is"),
     "clean": Verb("clean", "remove the directory of a run"),
     "journal": Verb("journal", "verify, dump or salvage the journal of a run"),
     "launchers": Verb("launchers", "how workers can be started from here"),
     "worker": Verb("worker", "join a run by hand"),
 }
-ALIASES = {"resume": "restart"}
+ALIASES = {"resume": "restart", "why": "explain"}
 
 #: Exit status of a program whose reader has gone away, as a shell counts it: 128 + SIGPIPE.
 _NO_READER = 141

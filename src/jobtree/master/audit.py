@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from .ledger import Ledger
-from .nodes import Node, Phase, Slot
+from .nodes import Node, Phase, Slot, promised
 from .tree import Tree
 
 #: Phases of which every target is in memory.
@@ -24,7 +24,7 @@ def _phases(tree: Tree) -> str:
     for run in tree.runs:
         if run.count < 1:
             return f"an empty run at {run.first}"
-        found[Phase.READY] += run.count
+        found[run.phase] += run.count
     found[Phase.PROVISIONAL] = sum(piece.size for node in tree.current.values() for piece in node.pieces or ())
     counts = tree.counts()
     for phase in (*_COUNTED, Phase.PROVISIONAL):
@@ -55,6 +55,7 @@ def _counters(tree: Tree) -> str:
     follows = {node.follow.id for node in tree.nodes.values() if node.follow is not None}
     for run in tree.runs:
         opened[run.parent.id] += run.count
+        stuck[run.parent.id] += run.count * run.withdrawn
     for node in tree.nodes.values():
         if node.id not in follows and node.parent is not None:
             opened[node.parent.id] += 1
@@ -62,7 +63,7 @@ def _counters(tree: Tree) -> str:
     for node in tree.nodes.values():
         if (node.open, node.stuck) != (opened[node.id], stuck[node.id]):
             return f"{node} notes {node.open} open and {node.stuck} stuck, there are {opened[node.id]} and {stuck[node.id]}"
-        if node.parent is not None and node.stuck_flag != _is_stuck(node):
+        if node.parent is not None and node.id not in follows and node.stuck_flag != _is_stuck(node):
             return f"{node} is noted as {'' if node.stuck_flag else 'not '}stuck, and it is not so"
         if node.phase is Phase.WAITING and not node.open:
             return f"{node} waits for nothing"
@@ -78,6 +79,7 @@ def _waits(tree: Tree) -> str:
     waits: Counter[int] = Counter()
     vain: Counter[int] = Counter()
     stuck = {(node.parent.id, node.founder_n) for node in tree.nodes.values() if node.stuck_flag and node.parent is not None}
+    stuck |= {(run.parent.id, n) for run in tree.runs if run.withdrawn for n in promised(run)}
     parents = {node.parent.id: node.parent for node in tree.nodes.values() if node.parent is not None}
     for parent in parents.values():  # some have failed softly and are in the tree no more, with what waits below them
         for n, watch in (parent.promises or {}).items():
@@ -113,6 +115,8 @@ def dump(tree: Tree, ledger: Ledger) -> list[str]:
     for run in sorted(tree.runs, key=lambda run: run.first):
         values = {name: getattr(run, name) for name in run.__slots__ if name not in ("parent", "form")}
         lines.append(f"run of {run.parent} {run.form.name} {run.form.requests} {values}")
+    lines += [f"spans {target} {places}" for target, places in sorted(tree.spans.items())]
+    lines += [f"place {founder} {node}" for founder, node in sorted(tree.places.items())]
     lines += [_node(node) for _, node in sorted(tree.nodes.items())]
     lines += [f"runs as {attempt} {node}" for attempt, node in sorted(tree.current.items())]
     lines += [

@@ -10,7 +10,7 @@ from ..protocol.messages import Type
 from . import records as r
 from .effects import Effect, Fetch, Send, Spill, Step, Tell
 from .ledger import Ledger
-from .nodes import Phase
+from .nodes import Node, Phase
 from .roster import LOST_AFTER, Roster, Worker
 from .scheduler import Scheduler
 from .tree import Tree
@@ -35,6 +35,8 @@ class Settings:
     worker_cpus: float = 0.0  # what a worker that is asked for has
     worker_memory: int = 0
     retries: int = 0
+    oom_retries: int = 2
+    resources: dict[str, float] = field(default_factory=dict)  # of the whole run, by name
     fail_fast: bool = False
     default_cpus: float = 1.0
     default_memory: int = 2 << 30
@@ -56,13 +58,14 @@ class Core:
         self.settings = settings
         self.roster = Roster()
         self.roster.next_number = ledger.last_worker + 1
-        self.scheduler = Scheduler(settings.default_cpus, settings.default_memory, settings.target_time)
+        self.scheduler = Scheduler(settings.default_cpus, settings.default_memory, settings.target_time, settings.resources)
         self.now = 0.0
         self.step = Step()
         self.ending = False  # the workers are being sent home: what they drop is no loss that counts
         self.retried: Counter[str] = Counter()  # by name: failed attempts of this master's life that are followed by another
         self.settled = tree.records  # records below this number are on disk when the step that made them is
         self.loss = ""  # what a worker knows and the journal does not
+        self._cancels: dict[int, list[list[int]]] = {}  # by worker: attempts that it is to end
         self.touched: dict[int, Worker] = {}  # workers whose messages this turn has taken in: to be acknowledged
 
     def begin(self, now: float) -> None:
@@ -76,9 +79,36 @@ class Core:
         self.tree.apply(record)
         self.ledger.apply(record)
         self.step.records.append(record)
+        if self.tree.revoked:
+            self._revoke()
         if not isinstance(record, _LAZY):
             self.step.lazy = False
             self.settled = self.tree.records
+
+    def _revoke(self) -> None:
+        """Attempts are not wanted any more: their workers are to end them."""
+        for node in self.tree.revoked:
+            worker = self.roster.workers.get(node.worker)
+            if worker is not None and worker.held.get(node.attempt) is node:
+                self.drop(worker, node)
+                self._cancels.setdefault(worker.number, []).append(list(node.attempt))
+        self.tree.revoked.clear()
+
+    def drop(self, worker: Worker, node: Node) -> None:
+        """``worker`` is not to hold the attempt of ``node`` any more."""
+        attempt = node.attempt
+        del worker.held[attempt]
+        worker.begun.pop(attempt, None)
+        worker.recalled.discard(attempt)
+        self.scheduler.release(worker, node.form)
+
+    def send_cancels(self) -> None:
+        """Tell workers which of their attempts are not wanted any more."""
+        for number, attempts in self._cancels.items():
+            worker = self.roster.workers.get(number)
+            if worker is not None and worker.peer is not None:
+                self.send(worker.peer, Type.CANCEL, [attempts])
+        self._cancels.clear()
 
     def do(self, effect: Effect) -> None:
         """Ask for something, once the records so far are durable."""
@@ -101,8 +131,15 @@ class Core:
                 "INFO", "lambdas, closures and code without a file are kept in the journal: a restart runs them as they were"
             )
 
+    def largest_memory(self) -> int:
+        """Bytes that one target may have at the most: on a worker that is there, or that may be asked for."""
+        return max((worker.memory for worker in self.roster), default=0) or self.settings.worker_memory
+
     def absorb(self) -> None:
         """Queue what the records so far have made ready."""
+        for form, count in self.tree.unqueued:
+            self.scheduler.shape(form).size -= count
+        self.tree.unqueued.clear()
         fresh = self.tree.fresh
         if fresh:
             for what in fresh:
@@ -111,11 +148,10 @@ class Core:
 
     def queue_all(self) -> None:
         """Queue all that a replayed tree has ready."""
-        self.tree.fresh.clear()
-        self.tree.ended_chains.clear()
-        self.tree.unneeded.clear()
+        self.tree.forget_news()
         for run in self.tree.runs:
-            self.scheduler.ready(run, self.now)
+            if not run.withdrawn:
+                self.scheduler.ready(run, self.now)
         for node in self.tree.nodes.values():
             if node.phase is Phase.READY:
                 self.scheduler.ready(node, self.now)

@@ -30,6 +30,16 @@ class Received:
 
 
 @dataclass(slots=True)
+class Asked:
+    """A client asks for something; the answer names ``number``."""
+
+    peer: int
+    number: int
+    verb: str
+    about: dict[str, Any]
+
+
+@dataclass(slots=True)
 class PeerLost:
     """A session is over: a gap, a full or closed connection."""
 
@@ -122,6 +132,6 @@ class Compacted:
 
 
 Event = (
-    Hello | Received | PeerLost | BlockSubmitted | SubmitFailed | BlockGone | BlockSeen | BlocksCancelled | Signalled | Stalled
-    | Paused | Compacted
+    Hello | Received | Asked | PeerLost | BlockSubmitted | SubmitFailed | BlockGone | BlockSeen | BlocksCancelled
+    | Signalled | Stalled | Paused | Compacted
 )  # fmt: skip

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum, unique
 from typing import Any, Final, NamedTuple
 
-from ..ids import NOBODY, Attempt
+from ..ids import FOLLOW_ON, NOBODY, Attempt
 
 
 @unique
@@ -38,6 +39,9 @@ MOVES: Final[dict[tuple[Phase, Phase], str]] = {
     (Phase.WAITING, Phase.DONE): "no open children left",
     (Phase.FAILED, Phase.READY): "TargetsRetried",
     (Phase.CANCELLED, Phase.READY): "TargetsRetried",
+    (Phase.CANCELLED, Phase.HELD): "TargetsRetried",
+    (Phase.CANCELLED, Phase.BLOCKED): "TargetsRetried",
+    (Phase.CANCELLED, Phase.WAITING): "TargetsRetried, of something below it",
     (Phase.HELD, Phase.CANCELLED): "SubtreesCancelled; what it belongs to has ended without it",
     (Phase.READY, Phase.CANCELLED): "SubtreesCancelled",
     (Phase.RUNNING, Phase.CANCELLED): "SubtreesCancelled",
@@ -112,9 +116,14 @@ class Piece(NamedTuple):
 
 
 class Run:
-    """Waiting targets that differ in their payloads only, with consecutive ids; they become nodes one by one when dispatched."""
+    """Waiting targets that differ in their payloads only, with consecutive ids; they become nodes one by one when dispatched.
 
-    __slots__ = ("count", "creator", "first", "first_n", "form", "index", "mean", "parent", "ready_at", "record")
+    ``withdrawn``: they were cancelled, and may be brought back.
+    """
+
+    __slots__ = (
+        "count", "creator", "first", "first_n", "form", "index", "mean", "parent", "ready_at", "record", "withdrawn",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -138,6 +147,12 @@ class Run:
         self.index = source.place
         self.mean = mean
         self.ready_at = at
+        self.withdrawn = False
+
+    @property
+    def phase(self) -> Phase:
+        """Where all of them stand."""
+        return Phase.CANCELLED if self.withdrawn else Phase.READY
 
     @property
     def depth(self) -> int:
@@ -148,9 +163,9 @@ class Node:
     """One target that is more than one of many: running, waiting for its children, held, failed, or a follow-on."""
 
     __slots__ = (
-        "attempt", "begun", "blob", "chain", "created", "creator", "depth", "follow", "form", "founder_n", "id", "littered",
-        "losses", "mean", "n", "not_before", "open", "over", "parent", "phase", "pieces", "promises", "ready_at", "slot",
-        "source", "stuck", "stuck_flag", "takes", "temp", "tolerant", "tries", "vain", "waits", "worker",
+        "attempt", "begun", "blob", "chain", "created", "creator", "depth", "follow", "form", "founder_n", "grown", "id",
+        "littered", "losses", "mean", "n", "not_before", "open", "over", "parent", "phase", "pieces", "promises", "ready_at",
+        "slot", "source", "stuck", "stuck_flag", "takes", "temp", "tolerant", "tries", "vain", "waits", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -174,6 +189,7 @@ class Node:
         self.worker = 0
         self.begun = 0  # attempts of it that have begun and ended
         self.tries = 0  # attempts that count against it
+        self.grown = 0  # times that it was given more memory since it was last (re)tried
         self.losses = 0  # workers lost with it since it was last (re)tried
         self.open = 0  # chains of its children that have not ended
         self.stuck = 0  # how many of those can't go on
@@ -193,6 +209,25 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.form.name}:{self.id} {self.phase.name}>"
+
+
+def is_in_place(node: Node) -> bool:
+    """Whether it is what its chain is at: not a follow-on whose predecessor has not ended."""
+    return node.n != FOLLOW_ON or node.chain != node.id
+
+
+def promised(run: Run) -> Iterator[int]:
+    """The n of those targets of a run whose results were promised, or that somebody waits for."""
+    promises = run.parent.promises
+    if not promises:
+        return iter(())
+    inside = range(run.first_n, run.first_n + run.count)
+    return iter([n for n in inside if n in promises] if run.count <= len(promises) else [n for n in promises if n in inside])
+
+
+def why_cancelled(node: Node) -> dict[str, Any]:
+    """What is said to those who wait for it."""
+    return {"name": node.form.name, "id": node.id, "cause": "cancelled", "message": "cancelled"}
 
 
 def spread(ranges: list[int]) -> list[int]:

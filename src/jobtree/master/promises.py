@@ -63,7 +63,7 @@ def keep(node: Node, row: list[Any], source: Source, size: int) -> list[Blob]:
     """
     result, slot = row[ROW_RESULT], node.slot
     is_list = result.__class__ is list
-    if slot is None:
+    if slot is None or not slot.uses:  # nobody takes it, or nobody any more
         return [(row[ROW_EPOCH], row[ROW_NUMBER], RESULT)] if is_list and len(result) == 2 else []
     if is_list and len(result) == 1:
         watch_of(node, result[0]).slot = slot

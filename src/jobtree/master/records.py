@@ -139,13 +139,17 @@ class AttemptsCommitted(WithPayloads):
 
 @dataclass(slots=True)
 class AttemptsFailed(WithPayloads):
-    """Attempts have ended badly. ``verdicts`` says when each row's target may be tried again (unix seconds), or None: never."""
+    """Attempts have ended badly. ``verdicts`` says when each row's target may be tried again (unix seconds), or None: never.
+
+    ``memory`` has, by the row's place, the bytes that a target which ran out of memory asks for from now on.
+    """
 
     code: ClassVar[int] = 10
     at: float = 0.0
     worker: int = 0
     rows: list[list[Any]] = field(default_factory=list)
     verdicts: list[float | None] = field(default_factory=list)
+    memory: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -161,11 +165,12 @@ class AttemptsLost(Record):
 
 @dataclass(slots=True)
 class TargetsRetried(Record):
-    """Failed or cancelled targets are ready again, with all their attempts."""
+    """Failed or cancelled targets are ready again, with all their attempts; asking for ``memory`` bytes from now on, if given."""
 
     code: ClassVar[int] = 12
     at: float
     targets: list[int]
+    memory: int | None = None
 
 
 @dataclass(slots=True)

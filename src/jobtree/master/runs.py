@@ -86,9 +86,29 @@ class Runs:
         rest = Run(
             run.parent, run.creator, run.form, target, run.first_n + skip, run.count - skip, source, run.mean, run.ready_at
         )
+        rest.withdrawn = run.withdrawn
         run.count = skip
         self.add(rest)
         return rest
+
+    def replace(self, run: Run, *, withdrawn: bool) -> Run:
+        """Put a new run in the place of ``run``, which is empty from now on: whoever has queued it finds nothing there."""
+        source = Source(run.record, run.index)
+        fresh = Run(run.parent, run.creator, run.form, run.first, run.first_n, run.count, source, run.mean, run.ready_at)
+        fresh.withdrawn = withdrawn
+        key = self._key_of(run.first)
+        assert key is not None, f"no run is known at {run.first}"
+        self._runs[key] = fresh
+        run.count = 0
+        return fresh
+
+    def remove(self, run: Run) -> None:
+        """Forget a run; it is empty from now on."""
+        key = self._key_of(run.first)
+        assert key is not None, f"no run is known at {run.first}"
+        del self._runs[key]
+        self._forget(key)
+        run.count = 0
 
     def clear(self) -> None:
         """Forget them all."""

@@ -8,12 +8,13 @@ taken. What a turn costs so depends on what has happened, not on how much waits.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
 from .agenda import Agenda
+from .counters import Amounts, Counters
 from .nodes import Form, Node, Phase, Run
 from .roster import Worker
 
@@ -68,7 +69,8 @@ class Shape:
     cpus: float
     memory: int | None
     gpus: float
-    missing: str = ""  # what it asks for that no worker of this version has, in words
+    missing: str = ""  # what it asks for that can never be had, in words
+    named: Amounts = ()  # of the run's own resources
     keys: list[tuple[int, int]] = field(default_factory=list)  # a heap
     buckets: dict[tuple[int, int], deque[Run | Node]] = field(default_factory=dict)
     size: int = 0  # targets queued, stale ones included
@@ -131,10 +133,13 @@ class Shape:
 class Scheduler:
     """The queues of ready targets, and the decision where they go."""
 
-    def __init__(self, default_cpus: float, default_memory: int, target_time: float) -> None:
+    def __init__(
+        self, default_cpus: float, default_memory: int, target_time: float, resources: Mapping[str, float] | None = None
+    ) -> None:
         self.default_cpus = default_cpus
         self.default_memory = default_memory
         self.target_time = target_time
+        self.counters = Counters(resources)
         self.shapes: dict[tuple[Any, ...], Shape] = {}
         self.learned: dict[str, Learned] = {}
         self.unsettled = False  # the last turn has not looked at everything
@@ -186,9 +191,10 @@ class Scheduler:
             cpus = float(requests.get("cpus", self.default_cpus))
             memory = requests.get("memory")
             gpus = float(requests.get("gpus", 0))
-            wanted = _not_to_be_had(requests)
-            key = (cpus, memory, gpus, wanted)
-            form.shape = self.shapes.setdefault(key, Shape(cpus, memory, gpus, wanted))
+            named = tuple(sorted((requests.get("resources") or {}).items()))
+            missing = self.counters.missing(named) or _not_to_be_had(requests)
+            key = (cpus, memory, gpus, named, missing)
+            form.shape = self.shapes.setdefault(key, Shape(cpus, memory, gpus, missing, named))
         shape: Shape = form.shape
         return shape
 
@@ -334,6 +340,7 @@ class Scheduler:
             worker.free_cpus + SLACK >= shape.cpus
             and worker.free_gpus + SLACK >= shape.gpus
             and worker.free_memory >= shape.memory_on(worker, self.default_memory)
+            and (not shape.named or self.counters.room(shape.named, 1) > 0)
         )
 
     def _room(self, shape: Shape, worker: Worker) -> int:
@@ -345,6 +352,8 @@ class Scheduler:
             room = min(room, (worker.free_gpus + SLACK) // shape.gpus)
         if room > 0 and (memory := shape.memory_on(worker, self.default_memory)):
             room = min(room, worker.free_memory // memory)
+        if shape.named:
+            room = self.counters.room(shape.named, int(room))
         return max(0, int(room))
 
     def _is_hungry(self, worker: Worker) -> bool:
@@ -352,8 +361,8 @@ class Scheduler:
 
     def _push_ahead(self, shape: Shape, workers: list[Worker], now: float) -> Iterator[Assignment]:
         what = shape.best()
-        if what is None or not workers or self.expected(what.form) is None:
-            return
+        if what is None or not workers or self.expected(what.form) is None or shape.named:
+            return  # what waits on a worker must not keep a licence from who could begin
         share = shape.size // len(self._workers) + 1  # so that nobody gets the whole end of a queue
         for worker in workers:
             slots = self._moving_slots(shape, worker, now) if shape.fits_at_all(worker) else 0.0
@@ -396,6 +405,8 @@ class Scheduler:
         worker.free_cpus -= shape.cpus * count
         worker.free_gpus -= shape.gpus * count
         worker.free_memory -= shape.memory_on(worker, self.default_memory) * count
+        if shape.named:
+            self._reserve_named(shape, count)
         seconds = self.expected(form)
         if seconds is not None:
             worker.backlog = max(0.0, worker.backlog + seconds * count) if worker.held or count > 0 else 0.0
@@ -407,12 +418,17 @@ class Scheduler:
         else:
             self._eased[worker.number] = worker
             worker.idle()  # sums of fractions drift
+            if (shape := self.shape(form)).named:
+                self._reserve_named(shape, -1)
+
+    def _reserve_named(self, shape: Shape, count: int) -> None:
+        """What is given back may be what others have waited for, on any worker."""
+        self.counters.reserve(shape.named, count)
+        if count < 0:
+            self._fresh.update((other, None) for other in self._agenda if other.named)
 
 
 def _not_to_be_had(requests: dict[str, Any]) -> str:
-    """Named resources and pools are asked for by users, and workers have none so far."""
-    named = requests.get("resources")
-    if named:
-        return f"the resource {', '.join(sorted(named))}"
+    """Pools are asked for by users, and there is none so far."""
     pool = requests.get("pool")
-    return f"the pool {pool}" if pool else ""
+    return f"the pool {pool}, which this run has not" if pool else ""

@@ -14,13 +14,17 @@ from ..protocol.codec import Message, decode, encode
 from ..protocol.keys import Doorkeeper, prepare_server
 from ..protocol.messages import Role, Type
 from ..protocol.session import Session
-from .events import Event, Hello, PeerLost, Received
+from .events import Asked, Event, Hello, PeerLost, Received
 
 log = logging.getLogger("jobtree.master")
 
 #: A turn takes in at most so many messages, and payload bytes, before it is worked off.
 TURN_MESSAGES = 2_000
 TURN_BYTES = 4 << 20
+
+
+#: Clients that are remembered, to be answered; who has not asked for longest is forgotten first.
+MOST_CLIENTS = 1_000
 
 
 @dataclass(slots=True)
@@ -35,12 +39,12 @@ class _Peer:
 class Server:
     """Listens, checks, numbers; gives events and takes messages."""
 
-    def __init__(self, epoch: int, secret: bytes, worker_public: bytes) -> None:
+    def __init__(self, epoch: int, secret: bytes, worker_public: bytes, client_public: bytes) -> None:
         self.epoch = epoch
         self.heard_of = 0  # the highest epoch that a worker has named
         self._context: zmq.Context[Any] = zmq.Context()
         self._context.max_sockets = 64
-        self._doorkeeper = Doorkeeper(self._context, worker_public)
+        self._doorkeeper = Doorkeeper(self._context, worker_public, client_public)
         self._socket: zmq.Socket[Any] = self._context.socket(zmq.ROUTER)
         prepare_server(self._socket, secret)
         self._poller = zmq.Poller()
@@ -49,6 +53,7 @@ class Server:
         self._drains: dict[Any, Callable[[], None] | None] = {}
         self._peers: dict[int, _Peer] = {}
         self._routes: dict[bytes, _Peer] = {}
+        self._clients: dict[bytes, _Peer] = {}
         self._next = 1
         self._lost: list[Event] = []
 
@@ -85,10 +90,13 @@ class Server:
         size = 0
         for _ in range(TURN_MESSAGES):
             try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+                parts = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 break
-            event = self._take(frames)
+            frames = [part.bytes for part in parts]
+            # libzmq says with each message which key its sender has proved to have.
+            is_client = frames[0] not in self._routes and _is_client(parts[-1])
+            event = self._asked(frames) if is_client else self._take(frames)
             if event is not None:
                 events.append(event)
             size += sum(map(len, frames))
@@ -116,6 +124,24 @@ class Server:
             self._drop(peer, "a message was missing or out of turn")
             return None
         return Received(peer.number, message.type, message.number, message.body, message.data)
+
+    def _asked(self, frames: list[bytes]) -> Event | None:
+        """A client has no session: each of its requests is answered by number."""
+        route = frames[0]
+        try:
+            message = decode(frames[1:], Role.CLIENT)
+        except ProtocolError as error:
+            log.warning("a request was refused: %s", error)
+            return None
+        peer = self._clients.pop(route, None)
+        if peer is None:
+            peer = _Peer(self._next, route, Session(message.session))
+            self._next += 1
+            self._peers[peer.number] = peer
+        self._clients[route] = peer  # the last one to be forgotten
+        while len(self._clients) > MOST_CLIENTS:
+            del self._peers[self._clients.pop(next(iter(self._clients))).number]
+        return Asked(peer.number, message.number, message.body[0], message.body[1])
 
     def _greet(self, route: bytes, message: Message) -> Event | None:
         known = self._routes.get(route)
@@ -167,6 +193,7 @@ class Server:
 
     def _forget(self, peer: _Peer) -> None:
         self._peers.pop(peer.number, None)
+        self._clients.pop(peer.route, None)
         if self._routes.get(peer.route) is peer:
             del self._routes[peer.route]
 
@@ -175,3 +202,7 @@ class Server:
         self._socket.close(linger=int(linger * 1000))
         self._doorkeeper.close()
         self._context.term()
+
+
+def _is_client(part: zmq.Frame) -> bool:
+    return part.get("User-Id") == "client"

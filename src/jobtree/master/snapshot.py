@@ -45,6 +45,7 @@ def items(tree: Tree, ledger: Ledger) -> Iterator[Item]:
     yield from (["tally", name, tally] for name, tally in tree.tallies.items())
     yield from (["failed", target, why] for target, why in tree.failed.items())
     yield from (["why", target, why] for target, why in tree.whys.items())
+    yield from (["spans", target, places] for target, places in tree.spans.items())
     yield from (["code", sha, source] for sha, source in tree.codes.items())
     yield from _Written(tree).items()
     yield ["ledger", ledger.planned, ledger.last_worker]
@@ -121,6 +122,7 @@ class _Written:
             yield ["run", self._nodes[id(run.parent)], self._forms[id(run.form)], *values]
         if tree.root is not None:
             yield ["root", self._nodes[id(tree.root)]]
+        yield from (["place", founder, self._nodes[id(node)]] for founder, node in tree.places.items())
 
     def _slot_items(self) -> Iterator[Item]:
         """All slots that anything in the tree holds, the root's result first."""
@@ -186,7 +188,8 @@ class _Reading:
         self._fields: dict[str, list[str]] = {}
         self.take: dict[str, Callable[..., None]] = {
             "fields": self._fields.update,
-            "tree": self._tree, "tally": self._tally, "failed": self._failed, "why": self._why, "code": self._code,
+            "tree": self._tree, "tally": self._tally, "failed": self._failed, "why": self._why,
+            "spans": self._spans, "place": self._place, "code": self._code,
             "slot": self._slot, "embeds": self._embeds, "form": self._form, "node": self._node, "follow": self._follow,
             "takes": self._takes, "watch": self._watch, "taker": self._taker, "piece": self._piece, "run": self._run,
             "root": self._root, "ledger": self._ledger, "block": self._block, "joined": self._joined,
@@ -209,6 +212,12 @@ class _Reading:
 
     def _why(self, target: int, why: dict[str, Any]) -> None:
         self.tree.whys[target] = why
+
+    def _spans(self, target: int, places: list[list[int]]) -> None:
+        self.tree.spans[target] = [(first_n, first, count) for first_n, first, count in places]
+
+    def _place(self, founder: int, node: int) -> None:
+        self.tree.places[founder] = self._nodes[node]
 
     def _code(self, sha: str, source: list[int]) -> None:
         self.tree.codes[sha] = Source(*source)

@@ -12,6 +12,7 @@ from ..protocol.messages import Type
 from . import events as e
 from . import records as r
 from .contacts import Contacts
+from .control import Control
 from .core import Core, Settings
 from .dispatch import Dispatch
 from .effects import EndSession, Prune, RemoveBlob, RemoveTemp, Send, Step
@@ -20,6 +21,7 @@ from .nodes import Phase, Run
 from .roster import Worker
 from .scaling import Scaling
 from .scheduler import Shape
+from .starving import Starving
 from .tree import Tree
 from .work import Work
 
@@ -50,6 +52,8 @@ class MasterState:
         self.contacts = Contacts(self.core, self.work)
         self.scaling = Scaling(self.core, self.contacts)
         self.dispatch = Dispatch(self.core)
+        self.starving = Starving(self.core)
+        self.control = Control(self.core, self._stop)
         self.outcome: Outcome | None = None
         self._ending: Outcome | None = None
         self._leave_at = 0.0  # when workers that have not gone by themselves are ended
@@ -82,7 +86,7 @@ class MasterState:
     @property
     def deadline(self) -> float | None:
         """When the next turn is due though nothing may have happened."""
-        times = [self.contacts.deadline, self.core.scheduler.next_wake]
+        times = [self.contacts.deadline, self.core.scheduler.next_wake, self.control.deadline]
         if self._gives_out:
             times.append(self.dispatch.deadline)
         if self._ending is not None:
@@ -108,6 +112,8 @@ class MasterState:
                     self.scaling.joined()
                     if self._ending is not None:  # it comes when the others have been sent home
                         core.send(event.peer, Type.STOP, [self._ending.reason])
+            case e.Asked():
+                self.control.asked(event)
             case e.PeerLost():
                 self.contacts.peer_lost(event.peer)
             case e.BlockSubmitted():
@@ -148,6 +154,8 @@ class MasterState:
         elif event.type is Type.BEAT:
             # It tells of nothing that would have to be on disk, and must not wait for a journal that can't be written.
             self.core.step.at_once.append(Send(event.peer, Type.BEAT, [event.number]))
+        elif event.type is Type.STACKED:
+            self.control.stack_came((event.body[0], event.body[1]), event.body[2])
         elif event.type is Type.BYE:
             self.contacts.bye(worker, event.body[0])
             self.scaling.left(worker, f"its worker has left: {event.body[0]}")
@@ -159,13 +167,16 @@ class MasterState:
         core.scheduler.wake(core.now)
         for worker, reason in self.contacts.watch():
             self.scaling.lost(worker, f"its worker is lost: {reason}")
+        self.control.look()
         self._clean_up()
         if self._ending is None:
             self._see_the_end()
         if self._ending is None and self._paused is None:
             self.scaling.adjust()
             core.absorb()
+        core.send_cancels()
         if self._gives_out:
+            self.starving.look()
             self._refuse()
             self.dispatch.assign()
             self.dispatch.look()
@@ -220,7 +231,7 @@ class MasterState:
         cpus = max((worker.cpus for worker in workers), default=core.settings.worker_cpus)
         memory = max((worker.memory for worker in workers), default=core.settings.worker_memory)
         text = (
-            f"it asks for {shape.missing}, which no worker has"
+            f"it asks for {shape.missing}"
             if shape.missing
             else (
                 f"it asks for {shape.cpus:g} cpus, {(shape.memory or 0) / 2**30:.3g} GiB and {shape.gpus:g} gpus; "
@@ -241,7 +252,7 @@ class MasterState:
             self._end(Outcome(tree.outcome, status, "all targets are done" if not status else "targets have failed"))
         elif core.loss:
             self._end(Outcome("stopped", 3, core.loss), dismiss=False)
-        elif self.core.settings.fail_fast and tree.failed:
+        elif self.core.settings.fail_fast and any(why["cause"] != "cancelled" for why in tree.failed.values()):
             self._end(Outcome("failed", 1, "a target has failed, and --fail-fast was given"))
         elif self.scaling.hopeless and not core.roster.by_peer:
             self._end(Outcome("stopped", 1, self.scaling.hopeless))
@@ -296,6 +307,18 @@ class MasterState:
                 self._end(outcome)
             self._forced = True
             self.scaling.cancel_all(force=True)
+
+    def _stop(self, now: bool) -> None:
+        """A client wants an end: when what runs is done, or at once; restartable in both cases."""
+        if self._ending is not None:
+            return
+        outcome = Outcome("stopped", 130, "jobtree stop was asked for")
+        if now:
+            self._end(outcome)
+        elif self._draining is None:
+            self._draining = outcome
+            self.core.tell("WARNING", "asked to stop: what runs is finished, nothing new is begun")
+            self._recall_all()
 
     def _recall_all(self) -> None:
         for worker in self.core.roster:

@@ -20,7 +20,9 @@ from typing import Any
 from ..ids import FOLLOW_ON, NOBODY, Attempt
 from ..protocol.messages import (
     FLAG_FOLLOW_ON,
+    FLAG_NAMED,
     FLAG_TEMP,
+    ROW_CANCELS,
     ROW_CAUSE,
     ROW_CREATED,
     ROW_EMBEDS,
@@ -34,10 +36,10 @@ from ..protocol.messages import (
 from . import records as r
 from .nodes import PHASES, Form, Node, Phase, Piece, Run, Source, spread
 from .promises import keep, release, takes_of, watch_of
-from .upward import Upward
+from .withdrawal import Withdrawal
 
 
-class Tree(Upward):
+class Tree(Withdrawal):
     """The state of all targets after the records applied so far."""
 
     def __init__(self) -> None:
@@ -52,7 +54,6 @@ class Tree(Upward):
         self.next_number = 1  # of attempts in this epoch
         self.records = 0  # applied so far; the number of the next one
         self.current: dict[tuple[int, int], Node] = {}  # by attempt: what is running
-        self.failed: dict[int, dict[str, Any]] = {}  # by id: why
         self.tallies: dict[str, list[int]] = {}  # by name: how many targets stand in each phase
         self.codes: dict[str, Source] = {}  # code pickled by value, by SHA-256
         self._forms: dict[str, Form] = {}
@@ -185,6 +186,10 @@ class Tree(Upward):
             form = self._forms[key] = Form(name, tolerant, requests, tally)
         return form
 
+    def _with_memory(self, form: Form, memory: int) -> Form:
+        """The same with another request; the counts of a name are shared by all its forms."""
+        return self.form([form.name, form.tolerant, {**form.requests, "memory": memory}])
+
     def _count_piece(self, piece: Piece, sign: int) -> None:
         for index, count in zip(piece.runs[::2], piece.runs[1::2], strict=True):
             piece.forms[index].tally[Phase.PROVISIONAL] += sign * count
@@ -225,6 +230,8 @@ class Tree(Upward):
             )
             node.ready_at = run.ready_at
             node.mean = run.mean
+            if run.withdrawn:
+                node.phase, node.stuck_flag = Phase.CANCELLED, True
             if promises is not None:
                 watch = promises.get(node.n)
                 if watch is not None:
@@ -264,6 +271,7 @@ class Tree(Upward):
 
     def _commit(self, record: r.AttemptsCommitted, places: Iterable[int]) -> None:
         """The rows at ``places`` of a record become part of the tree."""
+        dropped: list[int] = []
         for index in places:
             row = record.rows[index]
             node = self.current.pop((row[ROW_EPOCH], row[ROW_NUMBER]))
@@ -273,7 +281,11 @@ class Tree(Upward):
                 node.temp = default_temp(node.chain, *node.attempt)
             if node.slot is not None or row[ROW_RESULT].__class__ is list or row[ROW_EMBEDS]:
                 self.unneeded += keep(node, row, Source(self.records, index), record.lengths[index])
+            if len(row) > ROW_CANCELS:
+                dropped += self._named(node, row[ROW_CANCELS])
             if node.pieces is not None:
+                if flags & FLAG_NAMED:
+                    self.spans[node.id] = [(piece.first_n, piece.first, piece.size) for piece in node.pieces]
                 self._realise(node, record.at)
             if node.takes is not None:
                 self.unneeded += release(node.takes)
@@ -286,13 +298,35 @@ class Tree(Upward):
             node.phase = Phase.WAITING
             if not node.open:
                 self._go_up(node, None, record.at)
+        for target in dropped:
+            top = self.places.get(target) or self._single(target)
+            if top is not None and top.parent is not None:
+                self.drop(top, record.at)
+
+    def _named(self, node: Node, keys: list[list[int]]) -> Iterator[int]:
+        """The ids of children and siblings of ``node``, by the attempt that made them and their n there."""
+        parent = node.parent
+        for epoch, number, n in keys:
+            if (epoch, number) == node.attempt:
+                spans = [(piece.first_n, piece.first, piece.size) for piece in node.pieces or ()]
+            elif parent is not None and (epoch, number) == parent.attempt:
+                spans = self.spans.get(parent.id, [])
+            else:
+                continue
+            for first_n, first, count in spans:
+                if first_n <= n < first_n + count and n != FOLLOW_ON and first + n - first_n != node.chain:
+                    yield first + n - first_n
 
     def _attempts_failed(self, record: r.AttemptsFailed) -> None:
-        for row, verdict in zip(record.rows, record.verdicts, strict=True):
+        for place, (row, verdict) in enumerate(zip(record.rows, record.verdicts, strict=True)):
             self._never_again(row[ROW_EPOCH], row[ROW_NUMBER])
             node = self._end_attempt(row[ROW_EPOCH], row[ROW_NUMBER])
             node.begun += 1
-            node.tries += row[ROW_EPOCH] == self.epoch  # an adopted one ran the code as it was before the restart
+            if place in record.memory:
+                node.form = self._with_memory(node.form, record.memory[place])
+                node.grown += 1
+            else:
+                node.tries += row[ROW_EPOCH] == self.epoch  # an adopted one ran the code as it was before the restart
             node.littered = node.littered or bool(row[ROW_FLAGS] & FLAG_TEMP)
             if verdict is not None:
                 self._again(node, record.at)
@@ -424,9 +458,16 @@ class Tree(Upward):
 
     def _targets_retried(self, record: r.TargetsRetried) -> None:
         for target in record.targets:
-            node = self.nodes[target]
+            node = self._single(target)
+            assert node is not None, f"target {target} is not there to be retried"
+            if record.memory is not None:
+                node.form = self._with_memory(node.form, record.memory)
+            if node.phase in (Phase.CANCELLED, Phase.WAITING):
+                self.revive(node, record.at)
+            if node.phase is not Phase.FAILED:
+                continue  # it came back with one above it
             self.failed.pop(target, None)
-            node.tries = node.losses = 0
+            node.tries = node.losses = node.grown = 0
             self._free(node)
             self._make_ready(node, record.at)
 
@@ -443,14 +484,8 @@ class Tree(Upward):
     def _subtrees_cancelled(self, record: r.SubtreesCancelled) -> None:
         for target in record.targets:
             node = self._single(target)
-            if node is None or node.phase is Phase.CANCELLED:
-                continue
-            if node.phase is Phase.RUNNING:
-                self._end_attempt(*node.attempt)
-            self._move(node, Phase.CANCELLED)
-            why = {"name": node.form.name, "id": node.id, "cause": "cancelled", "message": "cancelled"}
-            self.failed[node.id] = why
-            self._go_up(node, why, record.at)
+            if node is not None:
+                self.withdraw(node, record.at)
 
     # -- small things ---------------------------------------------------------------------------------------------
 
@@ -462,10 +497,15 @@ class Tree(Upward):
             if run is None:
                 return None
             rest = self.runs.split(run, target)
-            if rest is not None:
+            if rest is not None and not rest.withdrawn:
                 self.fresh.append(rest)
             (node,) = self._take(target, 1)
         return node
+
+    def forget_news(self) -> None:
+        """Nobody acts on what the records so far have led to: they were read, not decided."""
+        for news in (self.fresh, self.ended_chains, self.unneeded, self.revoked, self.unqueued):
+            news.clear()
 
     def _nothing(self, record: r.Record) -> None:
         """Records about blocks, workers, runs and snapshots say nothing about targets."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .nodes import Node, Phase, Run, Slot
+from .nodes import Node, Phase, Run, Slot, why_cancelled
 from .promises import Blob, break_
 from .runs import Runs
 
@@ -24,6 +24,9 @@ class Upward:
         self.keep_going = False
         self.nodes: dict[int, Node] = {}  # all targets that are more than one of many, and not done
         self.runs = Runs()  # the others that are ready
+        self.failed: dict[int, dict[str, Any]] = {}  # by id: why
+        self.spans: dict[int, list[tuple[int, int, int]]] = {}  # by id: (first n, first id, count) of children that may be named
+        self.places: dict[int, Node] = {}  # by the founder's id: where such a child's chain is, if it has gone on
         # What a turn's records have led to, for the state to act on and clear.
         self.fresh: list[Run | Node] = []  # ready from now on
         self.ended_chains: list[int] = []  # chains whose global temp dirs are to go
@@ -44,6 +47,8 @@ class Upward:
             if why is None:
                 follow = self._finish(node, at)
                 if follow is not None:
+                    if follow.phase is Phase.CANCELLED:
+                        todo.append((follow, why_cancelled(follow)))
                     continue
                 parent = self._end_chain(node, at)
             elif node.parent is None:
@@ -71,6 +76,8 @@ class Upward:
         tally[Phase.DONE] += 1
         node.phase = Phase.DONE
         self.nodes.pop(node.id, None)
+        if self.spans:
+            self.spans.pop(node.id, None)
         follow = node.follow
         if follow is None:
             return None
@@ -83,14 +90,19 @@ class Upward:
         if node is self.root:
             self.root = follow
         node.follow = None
-        self._move(follow, Phase.READY)
-        self.fresh.append(follow)
+        if self.spans and node.parent is not None and node.parent.id in self.spans:
+            self.places[follow.chain] = follow
+        if follow.phase is not Phase.CANCELLED:
+            self._move(follow, Phase.READY)
+            self.fresh.append(follow)
         return follow
 
     def _end_chain(self, node: Node, at: float) -> Node | None:
         """The chain that ``node`` closes has ended: siblings that waited for it go on; the parent has one open child less."""
         if node.temp is not None or node.littered:
             self.ended_chains.append(node.chain)
+        if self.places:
+            self.places.pop(node.chain, None)
         parent = node.parent
         if parent is None:
             self._end_run("complete")
@@ -114,10 +126,10 @@ class Upward:
             if node.phase not in (Phase.FAILED, Phase.CANCELLED):
                 self._move(node, Phase.CANCELLED)
         for run in self.runs:
-            run.form.tally[Phase.READY] -= run.count
+            run.form.tally[run.phase] -= run.count
             run.form.tally[Phase.CANCELLED] += run.count
-        self.nodes.clear()
-        self.runs.clear()
+        for rest in (self.nodes, self.runs, self.spans, self.places):
+            rest.clear()
 
     def _fail_softly(self, node: Node, why: dict[str, Any]) -> None:
         """A tolerant chain is stuck: whoever was promised its result gets the failure instead."""
@@ -152,6 +164,8 @@ class Upward:
         todo = [node]
         while todo:
             node = todo.pop()
+            if node.phase is Phase.CANCELLED and node.open:
+                self._wait_again(node)
             parent = node.parent
             if parent is None or not node.stuck_flag:
                 continue
@@ -160,12 +174,26 @@ class Upward:
             if not parent.stuck:
                 self.whys.pop(parent.id, None)
             todo.append(parent)
-            watch = parent.promises.get(node.founder_n) if parent.promises else None
-            for taker in watch.takers if watch is not None else ():
-                taker.vain -= 1
-                if not taker.vain and taker.phase is Phase.BLOCKED and taker.id in self.nodes:
-                    self._move(taker, Phase.HELD)
-                    todo.append(taker)
+            todo += self._unblock_takers(parent, node.founder_n)
+
+    def _unblock_takers(self, parent: Node, founder_n: int) -> list[Node]:
+        """A chain goes on: those of its takers that may hope again."""
+        watch = parent.promises.get(founder_n) if parent.promises else None
+        hopeful = []
+        for taker in watch.takers if watch is not None else ():
+            taker.vain -= 1
+            if not taker.vain and taker.phase is Phase.BLOCKED and taker.id in self.nodes:
+                self._move(taker, Phase.HELD)
+                hopeful.append(taker)
+        return hopeful
+
+    def _wait_again(self, node: Node) -> None:
+        """It was cancelled while it waited for its children, and one of them has been brought back."""
+        self._move(node, Phase.WAITING)
+        self.failed.pop(node.id, None)
+        if node.follow is not None and node.follow.phase is Phase.CANCELLED:
+            self._move(node.follow, Phase.HELD)
+            self.failed.pop(node.follow.id, None)
 
     def _move(self, node: Node, phase: Phase) -> None:
         tally = node.form.tally

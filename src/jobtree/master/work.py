@@ -28,14 +28,12 @@ from .core import Core
 from .effects import EndSession, Fetch, Output
 from .nodes import Node, Piece
 from .roster import Worker
+from .verdicts import Verdicts
 
 #: Workers lost with the same target running after which the target fails.
 POISON_AFTER = 4
 #: The number of the stream that ``Target.log`` writes to.
 SAID = 0
-#: The first pause before a failed target is tried again, and the longest, in seconds; each one doubles.
-BACKOFF = 0.25
-BACKOFF_MOST = 30.0
 
 
 class Work:
@@ -43,6 +41,7 @@ class Work:
 
     def __init__(self, core: Core) -> None:
         self.core = core
+        self.verdicts = Verdicts(core)
         self._told: dict[tuple[int, int], float] = {}  # by attempt: up to when what it says has been passed on to people
         self.mismatched: set[Attempt] = set()  # ends whose count of creations did not fit, once
 
@@ -134,6 +133,8 @@ class Work:
             else:
                 chosen, chosen_lengths, chosen_data = _choose(good, rows, lengths, data)
                 self.core.emit(r.AttemptsCommitted(chosen_lengths, chosen_data, self.core.now, worker.number, chosen))
+        # (What has ended well may have cancelled a sibling that has ended badly.)
+        bad = [place for place in bad if (rows[place][ROW_EPOCH], rows[place][ROW_NUMBER]) in self.core.tree.current]
         if bad:
             chosen, chosen_lengths, chosen_data = _choose(bad, rows, lengths, data)
             self.fail(worker.number, chosen, chosen_lengths, chosen_data)
@@ -149,25 +150,16 @@ class Work:
     def fail(self, worker: int, rows: list[list[Any]], lengths: list[int], data: bytes) -> None:
         """Attempts have ended badly: decide for each whether its target is tried again."""
         verdicts: list[float | None] = []
-        for row in rows:
+        memory: dict[int, int] = {}
+        for place, row in enumerate(rows):
             node = self.core.tree.current[row[ROW_EPOCH], row[ROW_NUMBER]]
-            verdicts.append(self._verdict(node, row[ROW_CAUSE], row[ROW_FAILURE] or {}))
-            if verdicts[-1] is not None:
+            verdict = self.verdicts.of(node, row)
+            verdicts.append(verdict.at)
+            if verdict.at is not None:
                 self.core.retried[node.form.name] += 1
-        self.core.emit(r.AttemptsFailed(lengths, data, self.core.now, worker, rows, verdicts))
-
-    def _verdict(self, node: Node, cause: str, failure: dict[str, Any]) -> float | None:
-        """When the target may be tried again; None: never."""
-        if node.attempt.epoch < self.core.tree.epoch:
-            return self.core.now  # it was adopted, and ran the code as it was before the restart
-        requests = node.form.requests
-        allowed = int(requests.get("retries", self.core.settings.retries))
-        if cause in ("cancelled", "poison") or node.tries >= allowed:
-            return None
-        wanted = requests.get("retry_on")
-        if wanted is not None and not any(word in wanted for word in (cause, failure.get("exit"), *failure.get("types", ()))):
-            return None
-        return self.core.now + min(BACKOFF_MOST, BACKOFF * 2.0 ** min(node.tries, 16))
+            if verdict.memory is not None:
+                memory[place] = verdict.memory
+        self.core.emit(r.AttemptsFailed(lengths, data, self.core.now, worker, rows, verdicts, memory))
 
     # -- begun, given back, lost ----------------------------------------------------------------------------------
 
@@ -203,12 +195,8 @@ class Work:
 
     def drop(self, worker: Worker, node: Node) -> None:
         """``worker`` does not hold the attempt of ``node`` any more."""
-        attempt = node.attempt
-        del worker.held[attempt]
-        worker.begun.pop(attempt, None)
-        worker.recalled.discard(attempt)
-        self._told.pop(attempt, None)
-        self.core.scheduler.release(worker, node.form)
+        self._told.pop(node.attempt, None)
+        self.core.drop(worker, node)
 
     # -- the rest -------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgpack
 
 from ..errors import Cause, ProtocolError
-from .messages import ENVELOPE_LIMIT, JOURNALED_LIMIT, MAY_SEND, MESSAGE_LIMIT, PROTOCOL, Role, Type
+from .messages import ENVELOPE_LIMIT, JOURNALED_LIMIT, MAY_SEND, MESSAGE_LIMIT, PROTOCOL, ROW_FIELDS, Role, Type
 
 _ENVELOPE_FIELDS = 6
 _CONTAINERS = bytes(range(0x80, 0xA0))  # how msgpack's short lists and maps begin
@@ -192,9 +192,9 @@ def _done(body: list[Any], data: bytes) -> None:
 
 def check_row(row: Any) -> bool:
     """Whether ``row`` has the shape of an attempt's end."""
-    if type(row) is not list or len(row) != 14:
+    if type(row) is not list or len(row) not in (ROW_FIELDS, ROW_FIELDS + 1):
         return False
-    epoch, number, cause, created, flags, result, embeds, started, wall, user, system, memory, messages, failure = row
+    epoch, number, cause, created, flags, result, embeds, started, wall, user, system, memory, messages, failure, *more = row
     return (
         type(epoch) is type(number) is type(created) is type(flags) is int
         and created >= 0
@@ -209,6 +209,7 @@ def check_row(row: Any) -> bool:
         and (messages is None or (type(messages) is list and all(map(_is_said, messages))))
         and (failure is None or (cause in _CAUSES and _is_failure(failure)))
         and (not cause) == (failure is None)
+        and all(map(_check_cancels, more))
     )
 
 
@@ -220,6 +221,10 @@ def _is_said(said: Any) -> bool:
 def _is_failure(failure: Any) -> bool:
     words = type(failure) is dict and all(type(key) is str for key in failure)
     return words and isinstance(failure.get("types", []), list)
+
+
+def _check_cancels(cancels: Any) -> bool:
+    return type(cancels) is list and all(isinstance(key, list) and len(key) == 3 and _naturals(key) for key in cancels)
 
 
 def _hello(body: list[Any], data: bytes) -> None:
@@ -301,7 +306,25 @@ def _bye(body: list[Any], data: bytes) -> None:
         _fail(Type.BYE, "the body must be a reason")
 
 
+def _stacked(body: list[Any], data: bytes) -> None:
+    if len(body) != 3 or not _naturals(body[:2]) or not isinstance(body[2], str):
+        _fail(Type.STACKED, "the body must be an attempt and a text")
+
+
+def _request(body: list[Any], data: bytes) -> None:
+    if len(body) != 2 or not isinstance(body[0], str) or not isinstance(body[1], dict):
+        _fail(Type.REQUEST, "the body must be a verb and a map")
+
+
+def _reply(body: list[Any], data: bytes) -> None:
+    if len(body) != 2 or not _naturals(body[:1]) or not isinstance(body[1], dict):
+        _fail(Type.REPLY, "the body must be a request's number and a map")
+
+
 _CHECKS = {
+    Type.STACKED: _stacked,
+    Type.REQUEST: _request,
+    Type.REPLY: _reply,
     Type.HELLO: _hello,
     Type.STARTED: _started,
     Type.CHILDREN: _children,

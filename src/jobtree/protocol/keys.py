@@ -35,6 +35,8 @@ class Connection:
     server_public: str
     worker_public: str
     worker_secret: str
+    client_public: str = ""
+    client_secret: str = ""
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -131,14 +133,24 @@ def prepare_worker(socket: zmq.Socket[Any], connection: Connection) -> None:
     socket.curve_secretkey = connection.worker_secret.encode()
 
 
-class Doorkeeper:
-    """The ZAP handler: admits the worker's key and no other."""
+def prepare_client(socket: zmq.Socket[Any], connection: Connection) -> None:
+    """A DEALER that proves to be a client of the tree."""
+    if not connection.client_public:
+        raise UsageError("the connection file has no keys for clients; restart the run to have it written anew")
+    prepare(socket)
+    socket.curve_serverkey = connection.server_public.encode()
+    socket.curve_publickey = connection.client_public.encode()
+    socket.curve_secretkey = connection.client_secret.encode()
 
-    def __init__(self, context: zmq.Context[Any], worker_public: bytes) -> None:
+
+class Doorkeeper:
+    """The ZAP handler: admits the workers' key and the clients', and says with each message whose it is (its "User-Id")."""
+
+    def __init__(self, context: zmq.Context[Any], worker_public: bytes, client_public: bytes) -> None:
         self.socket: zmq.Socket[Any] = context.socket(zmq.REP)
         self.socket.linger = 0
         self.socket.bind(ZAP_ENDPOINT)
-        self._admitted = z85.decode(worker_public)
+        self._admitted = {z85.decode(worker_public): b"worker", z85.decode(client_public): b"client"}
 
     def answer(self) -> None:
         """Answer all requests that wait."""
@@ -150,10 +162,11 @@ class Doorkeeper:
             self.socket.send_multipart(self._verdict(frames))
 
     def _verdict(self, frames: list[bytes]) -> list[bytes]:
-        known = len(frames) >= 7 and frames[5] == b"CURVE" and frames[2] == DOMAIN and frames[6] == self._admitted
+        known = len(frames) >= 7 and frames[5] == b"CURVE" and frames[2] == DOMAIN
+        who = self._admitted.get(frames[6]) if known else None
         request = frames[1] if len(frames) > 1 else b""
-        if known:
-            return [b"1.0", request, b"200", b"OK", b"worker", b""]
+        if who is not None:
+            return [b"1.0", request, b"200", b"OK", who, b""]
         return [b"1.0", request, b"400", b"this key is not admitted", b"", b""]
 
     def close(self) -> None:

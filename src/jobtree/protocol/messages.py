@@ -64,6 +64,7 @@ class Type(IntEnum):
     RETURNED = 7
     NEED = 8
     BYE = 9
+    STACKED = 10
     # master -> worker
     WELCOME = 20
     REJECT = 21
@@ -75,6 +76,10 @@ class Type(IntEnum):
     CANCEL = 27
     RECALL = 28
     STOP = 31
+    STACK = 32
+    # between a client and the master
+    REQUEST = 40
+    REPLY = 41
 
 
 @unique
@@ -83,16 +88,19 @@ class Role(IntEnum):
 
     MASTER = 0
     WORKER = 1
+    CLIENT = 2
 
 
 MAY_SEND: Final[dict[Role, frozenset[Type]]] = {
     Role.WORKER: frozenset(
-        {Type.HELLO, Type.STARTED, Type.CHILDREN, Type.DONE, Type.LOG, Type.BEAT, Type.RETURNED, Type.NEED, Type.BYE}
+        {Type.HELLO, Type.STARTED, Type.CHILDREN, Type.DONE, Type.LOG, Type.BEAT, Type.RETURNED, Type.NEED, Type.BYE,
+         Type.STACKED}
     ),
+    Role.CLIENT: frozenset({Type.REQUEST}),
     Role.MASTER: frozenset(
         {
             Type.WELCOME, Type.REJECT, Type.BUSY, Type.NOSESSION, Type.BEAT, Type.RUN, Type.BLOB, Type.ACK, Type.CANCEL,
-            Type.RECALL, Type.STOP,
+            Type.RECALL, Type.STOP, Type.STACK, Type.REPLY,
         }
     ),
 }  # fmt: skip
@@ -113,6 +121,7 @@ ROW_MEMORY: Final = 11  # bytes, peak resident
 ROW_MESSAGES: Final = 12  # None | [[unix seconds, level, text], ...] of Target.log
 ROW_FAILURE: Final = 13  # None | map: message, host, exit, output, type, where
 ROW_FIELDS: Final = 14
+ROW_CANCELS: Final = 14  # may be left out: [[epoch, number, n], ...], the children and siblings that it has cancelled
 
 #: ``first_n`` of a piece that is a follow-on.
 FOLLOW_ON_N: Final = 0
@@ -120,6 +129,7 @@ FOLLOW_ON_N: Final = 0
 FLAG_FOLLOW_ON: Final = 1  # the attempt has set a follow-on
 FLAG_TEMP: Final = 2  # it has asked for the global temp dir
 FLAG_HIGH_WATER: Final = 4  # ROW_MEMORY is the runner's high-water mark, not this attempt's own
+FLAG_NAMED: Final = 8  # it has made handles of its children, by which others may cancel them
 
 VALUE_NONE: Final = 0
 VALUE_INLINE: Final = 1

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..errors import Cause
 from .schema import Failure
 from .words import escape, plural
 
@@ -69,12 +70,25 @@ def report(
             yield f"  and {rest:,} more in {plural(len(mine) - MOST_GROUPS, 'group')}"
     for group in groups[:examples]:
         yield ""
-        yield from _example(group.first)
+        yield from example(group.first)
     if tree is not None and failures:
-        first = failures[0]
         yield ""
-        yield f"what it printed: jobtree logs {escape(tree)} --target {escape(first.name)}:{first.id}"
-        yield f"once mended:     jobtree restart {escape(tree)}"
+        yield from _commands(failures, escape(tree))
+
+
+def _commands(failures: Sequence[Failure], tree: str) -> Iterator[str]:
+    """What people may want to do next, ready to be copied."""
+    first = next((failure for failure in failures if failure.worker), failures[0])
+    target = f"{escape(first.name)}:{first.id}"
+    causes = {failure.cause for failure in failures}
+    yield f"what it printed: jobtree logs {tree} --target {target}"
+    if first.worker:
+        yield f"step through it: jobtree debug {tree} {target}"
+    if Cause.MEMORY in causes:
+        yield f"with more memory: jobtree retry {tree} --cause memory --memory x2"
+    if causes == {Cause.CANCELLED.value}:
+        yield f"wanted after all: jobtree retry {tree} --cause cancelled"
+    yield f"once mended:     jobtree restart {tree}"
 
 
 def _sentence(group: Group) -> str:
@@ -95,7 +109,8 @@ def _hosts(failures: Sequence[Failure]) -> str:
     return f" ({', '.join(told)}{more})"
 
 
-def _example(failure: Failure) -> Iterator[str]:
+def example(failure: Failure) -> Iterator[str]:
+    """One failure whole: who, where, why, and the last lines that it printed."""
     on = f" on {escape(failure.host)}" if failure.host else ""
     tries = f", {failure.attempts:,} attempts" if failure.attempts > 1 else ""
     yield f"{escape(failure.name)}:{failure.id}{on}{tries}: {escape(failure.cause)}"

@@ -107,6 +107,7 @@ class History:
             r.WorkerLeft: self._left,
             r.RunEnded: self._run_ended,
         }
+        self._forgetful = (self._retried, self._cancelled)
 
     def poll(self) -> bool:
         """Take in what is new; whether there was anything."""
@@ -170,6 +171,8 @@ class History:
             if watcher is not None:
                 watcher(record)
             apply(record)
+            if watcher in self._forgetful:
+                self._forget_what_came_back()
             at = getattr(record, "at", 0.0)
             if at > self.last_at:
                 self.last_at = at
@@ -177,12 +180,15 @@ class History:
             self.epochs[-1].last_at = self.last_at
         self._forget_news()
 
+    def _forget_what_came_back(self) -> None:
+        """A record about a target may bring back others below it."""
+        for target in [target for target in self.failures if target not in self.tree.failed]:
+            del self.failures[target]
+            self.remains.pop(target, None)
+
     def _forget_news(self) -> None:
         """What the records have led to is for a master to act on."""
-        tree = self.tree
-        tree.fresh.clear()
-        tree.ended_chains.clear()
-        tree.unneeded.clear()
+        self.tree.forget_news()
 
     # -- attempts; each is called before the record becomes part of the tree ----------------------------------------
 
@@ -304,6 +310,9 @@ class History:
             failed_at=record.at,
             wall=row[ROW_WALL],
             memory=row[ROW_MEMORY],
+            memory_limit=int(said.get("memory_limit") or 0),
+            time_limit=said.get("time_limit"),
+            block=known.joined.block if known else "",
         )
 
     def _note_remains(self, node: Node, row: list[Any], data: bytes) -> None:
@@ -339,9 +348,17 @@ class History:
                 self._taken_by(failure.name).retries += 1
 
     def _cancelled(self, record: r.SubtreesCancelled) -> None:
+        self.tree.settle()  # one that runs may be meant
         for target in record.targets:
-            self.failures.pop(target, None)
             self.remains.pop(target, None)
+            node = self.tree.nodes.get(target)
+            what = node or self.tree.runs.find(target)
+            if what is not None:
+                begun = node.begun if node is not None else 0
+                cause, words = "cancelled", "it was cancelled by hand"
+                self.failures[target] = Failure(
+                    target, what.form.name, begun, cause, words, "", "", "", 0, None, "", record.at, 0.0, 0
+                )
 
     def _messages(self, node: Node, row: list[Any]) -> None:
         assert self.on_messages is not None

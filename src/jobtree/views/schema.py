@@ -59,7 +59,8 @@ class Failure:
     """One failed target, and its last attempt. ``worker`` is 0 and ``host`` empty where it never ran.
 
     ``type`` is the exception's class, ``where`` the user's own frame (``file:line in function``), ``exit`` the exit status or
-    minus the signal's number, ``output`` the last lines that the target printed.
+    minus the signal's number, ``output`` the last lines that the target printed. ``memory`` is the most that it held,
+    ``memory_limit`` what it was allowed (0: not known), both in bytes; ``wall`` and ``time_limit`` are in seconds.
     """
 
     id: int
@@ -76,6 +77,9 @@ class Failure:
     failed_at: float
     wall: float
     memory: int
+    memory_limit: int = 0
+    time_limit: float | None = None
+    block: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ..ids import Attempt
 from ..master import records as r
-from ..master.nodes import Form, Node, Phase, Source
+from ..master.nodes import Form, Node, Phase, Run, Source
 from ..master.tree import Tree
 from ..protocol.messages import (
     FLAG_FOLLOW_ON,
@@ -21,6 +21,7 @@ from ..protocol.messages import (
     ROW_CREATED,
     ROW_EMBEDS,
     ROW_EPOCH,
+    ROW_FIELDS,
     ROW_FLAGS,
     ROW_MESSAGES,
     ROW_NUMBER,
@@ -193,13 +194,17 @@ class SwiftTree(Tree):
             self.settle()  # it may be one of those that run
         return super()._single(target)
 
+    def _below(self, top: Node) -> tuple[list[Node], list[Run]]:
+        self.settle()
+        return super()._below(top)
+
     def _end_run(self, outcome: str) -> None:
         self.settle()
         super()._end_run(outcome)
 
 
 def _is_plain(row: Row) -> bool:
-    return not (
+    return len(row) == ROW_FIELDS and not (
         row[ROW_CREATED] or row[ROW_FLAGS] & _TELLING or row[ROW_MESSAGES] or row[ROW_EMBEDS] or row[ROW_RESULT].__class__ is list
     )
 

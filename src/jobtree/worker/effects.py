@@ -22,6 +22,7 @@ class Task:
     blob: list[Any] | None = None  # [size, sha256, creator's epoch, creator's number, n] when the payload lies in TREE/blobs
     values: list[Any] = field(default_factory=list)  # kept promises: [epoch, number, n, VALUE_*, argument, bytes]
     ready: float = 0.0
+    devices: list[str] | None = None  # the gpus that it may see; None where this worker has none at all
 
 
 @dataclass(slots=True)
@@ -93,6 +94,14 @@ class Throttle:
 
 
 @dataclass(slots=True)
+class Dump:
+    """Have a runner tell where in its code it is; answered by ``Dumped``."""
+
+    runner: int
+    attempt: Attempt
+
+
+@dataclass(slots=True)
 class Retire:
     """Let an idle runner go; no answer."""
 
@@ -127,5 +136,6 @@ class Exit:
 
 
 Effect = (
-    Prepare | Discard | Launch | Give | TakeBack | GiveCode | Kill | Throttle | Retire | Connect | Disconnect | Transmit | Exit
+    Prepare | Discard | Launch | Give | TakeBack | GiveCode | Kill | Throttle | Dump | Retire | Connect | Disconnect | Transmit
+    | Exit
 )  # fmt: skip

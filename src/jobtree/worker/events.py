@@ -116,6 +116,14 @@ class RunnerDied:
 
 
 @dataclass(slots=True)
+class Dumped:
+    """The answer to ``Dump``: the stacks of a runner's threads, or why they can't be had."""
+
+    attempt: Attempt
+    text: str
+
+
+@dataclass(slots=True)
 class NurseryFailed:
     """The process that makes runners can't be had (any more)."""
 
@@ -132,5 +140,5 @@ class Signalled:
 
 Event = (
     Received | Connected | ConnectionLost | RunnerStarted | CodeFound | CodeNeeded | Created | Begun | Ended | Printed | TakenBack
-    | RunnerDied | NurseryFailed | Signalled
+    | RunnerDied | Dumped | NurseryFailed | Signalled
 )  # fmt: skip

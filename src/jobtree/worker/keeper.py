@@ -33,6 +33,7 @@ from .capture import SECRET_BYTES, Capture
 from .effects import Task
 from .events import Begun, CodeFound, CodeNeeded, Created, Ended, Event, RunnerDied, TakenBack
 from .scratch import Scratch, global_path
+from .stacks import Stacks, without_ours
 from .texts import LARGEST_OUTPUT, end_of
 from .underway import Underway, death_of, explain_status
 
@@ -102,6 +103,7 @@ class Keeper:
         page = os.memfd_create("jobtree-runner", os.MFD_CLOEXEC)
         os.truncate(page, channel.PAGE_BYTES)
         self._page = mmap(page, channel.PAGE_BYTES)
+        self.stacks = Stacks(os.dup(page))
         self.capture = Capture(self.stdout, self.stderr, self.secret, max_log_size)
         # In the order in which the runner expects them; closed when they have been sent.
         tasks = fcntl.fcntl(self._their_tasks.fileno(), fcntl.F_DUPFD_CLOEXEC, 3)
@@ -114,6 +116,7 @@ class Keeper:
         for descriptor in (self.report, self._answer):
             os.close(descriptor)
         self.capture.close()
+        self.stacks.close()
         self._page.close()
 
     # Tasks.
@@ -214,7 +217,7 @@ class Keeper:
 
     def _ended(self, marked: int, row: list[Any], data: bytes, at: float, events: list[Event]) -> None:
         attempt = Attempt(row[ROW_EPOCH], row[ROW_NUMBER])
-        del self._given[attempt]
+        task = self._given.pop(attempt)
         self._spent[0] += row[ROW_USER]
         self._spent[1] += row[ROW_SYSTEM]
         if self._underway is not None and self._underway.attempt == attempt:
@@ -225,6 +228,8 @@ class Keeper:
             events.extend(printed)
             if row[ROW_CAUSE]:
                 row[ROW_FAILURE]["output"] = end_of(tail, LARGEST_OUTPUT)
+        if row[ROW_CAUSE]:
+            _note_limits(row, task)
         events.append(Ended(self.runner, row, data))
 
     def pump(self, stream: int, at: float) -> list[Event]:
@@ -319,7 +324,10 @@ class Keeper:
                 "its runner was killed on account of the attempt before it",
             )
         spent = (max(0.0, death.user - self._spent[0]), max(0.0, death.system - self._spent[1]))
-        return underway.row(death_of(death.status, node(), tail, (cause, message) if cause else None), spent, at)
+        tail = without_ours(tail)  # of what faulthandler may have printed
+        row = underway.row(death_of(death.status, node(), tail, (cause, message) if cause else None), spent, at)
+        _note_limits(row, self._given[attempt])
+        return row
 
 
 def _take_peak(row: list[Any], peak_bytes: int) -> None:
@@ -328,6 +336,12 @@ def _take_peak(row: list[Any], peak_bytes: int) -> None:
         row[ROW_FLAGS] &= ~FLAG_HIGH_WATER
         row[ROW_MEMORY] = peak_bytes
     row[ROW_MEMORY] = max(row[ROW_MEMORY], peak_bytes)
+
+
+def _note_limits(row: list[Any], task: Task) -> None:
+    """What it was allowed, to be compared with what it took."""
+    _, _, memory, _, time_limit, *_ = task.form
+    row[ROW_FAILURE]["memory_limit"], row[ROW_FAILURE]["time_limit"] = memory, time_limit
 
 
 def _pipe() -> tuple[int, int]:

@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("tree", metavar="TREE", type=Path, help="directory of the run")
     made.add_argument("--cpus", type=float, help="cpus that targets may use here (default: all that this process may)")
     made.add_argument("--memory", metavar="SIZE", help="memory that targets may use here (default: all there is)")
-    made.add_argument("--gpus", type=float, default=0.0, help="gpus that targets may use here (default 0)")
+    made.add_argument("--gpus", type=float, help="gpus that targets may use here (default: those in $CUDA_VISIBLE_DEVICES)")
     made.add_argument("--patience", type=float, default=600.0, help="seconds to go on looking for a lost master (default 600)")
     made.add_argument("--scratch-dir", type=Path, help="where local temp dirs are made (default: $TMPDIR)")
     made.add_argument("--walltime", type=float, help="seconds after which something ends this worker (default: nothing does)")
@@ -168,6 +168,9 @@ def _about(tree: Path, arguments: argparse.Namespace, now: float) -> Any:
     from ..protocol.keys import read_connection
     from .state import About
 
+    # Of several workers on one machine that know nothing of each other, the first one has the gpus.
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "") if arguments.index == 0 else ""
+    devices = [name.strip() for name in seen.split(",") if name.strip()]
     connection = read_connection(tree / "connection")
     return About(
         version=__version__,
@@ -180,7 +183,8 @@ def _about(tree: Path, arguments: argparse.Namespace, now: float) -> Any:
         pid=os.getpid(),
         cpus=arguments.cpus if arguments.cpus is not None else float(len(os.sched_getaffinity(0))),
         memory=int(parse_size(arguments.memory)) if arguments.memory is not None else _all_memory(),
-        gpus=arguments.gpus,
+        gpus=arguments.gpus if arguments.gpus is not None else float(len(devices)),
+        devices=tuple(devices),
         patience=arguments.patience,
         in_batch=arguments.in_batch,
         until=now + arguments.walltime if arguments.walltime is not None else None,

@@ -16,6 +16,10 @@ SAMPLED_SECONDS = 0.1
 TREES_SECONDS = 1.0
 #: Between two exact counts of a runner that seems to hold too much.
 COUNT_SECONDS = 0.2
+#: With less of the machine's memory left than this, in bytes or as a share, everybody is looked at each time.
+SCARCE_BYTES, SCARCE_SHARE = 2 << 30, 0.1
+#: Between two looks at whom the kernel has ended.
+KILLS_SECONDS = 1.0
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -27,6 +31,8 @@ class Sampler:
         self._next_trees = 0.0
         self._trees: dict[Attempt, int] = {}  # bytes of the runner's descendants
         self._next_counts: dict[int, float] = {}  # pid -> when its pages may be counted again
+        self._kills = kernel_kills()
+        self._next_kills = 0.0
 
     def look(self, keepers: Iterable[Keeper], now: float, at: float) -> list[tuple[Keeper, str]]:
         """Take note of what each running attempt holds; returns those that hold too much, with words.
@@ -38,6 +44,13 @@ class Sampler:
             for keeper in keepers
             if keeper.pid and keeper.underway and at - keeper.underway.started >= SAMPLED_SECONDS
         ]
+        if now >= self._next_kills:
+            self._next_kills = now + KILLS_SECONDS
+            self._kills = kernel_kills()
+        if watched and is_scarce():
+            # Whoever takes too much must be found before the kernel chooses somebody, or the node stands still.
+            self._next_trees = 0.0
+            self._next_counts.clear()
         if watched and now >= self._next_trees:
             self._look_at_trees([(pid, underway.attempt) for _, pid, underway in watched], now)
         greedy = []
@@ -48,6 +61,11 @@ class Sampler:
             if limit and held > limit and (words := self._accuse(pid, limit, now)):
                 greedy.append((keeper, words))
         return greedy
+
+    def kernel_has_killed(self) -> bool:
+        """Whether the kernel has ended somebody for want of memory a moment ago."""
+        before, self._kills = self._kills, kernel_kills()
+        return self._kills > before
 
     def _look_at_trees(self, watched: list[tuple[int, Attempt]], now: float) -> None:
         self._next_trees = now + TREES_SECONDS
@@ -62,6 +80,36 @@ class Sampler:
         self._next_counts[pid] = now + COUNT_SECONDS
         held = proportional_bytes([pid, *descendants(pid)])
         return f"used {_shown(held)} of memory, and asked for {_shown(limit)}" if held > limit else ""
+
+
+def is_scarce(path: str = "/proc/meminfo") -> bool:
+    """Whether this machine is about to run out of memory."""
+    found: dict[bytes, int] = {}
+    try:
+        with open(path, "rb") as file:
+            for line in file:
+                name, _, rest = line.partition(b":")
+                if name in (b"MemTotal", b"MemAvailable"):
+                    found[name] = int(rest.split()[0]) * 1024
+                    if len(found) == 2:
+                        break
+    except OSError:
+        return False
+    if len(found) < 2:
+        return False
+    return found[b"MemAvailable"] < min(SCARCE_BYTES, found[b"MemTotal"] * SCARCE_SHARE)
+
+
+def kernel_kills(paths: Iterable[str] = ("/proc/vmstat", "/sys/fs/cgroup/memory.events")) -> int:
+    """How many processes the kernel has ended so far because memory had run out: of the machine, or of our cgroup."""
+    kills = 0
+    for path in paths:
+        try:
+            with open(path, "rb") as file:
+                kills += sum(int(line.split()[1]) for line in file if line.startswith(b"oom_kill "))
+        except OSError:
+            pass  # this kernel does not say
+    return kills
 
 
 def resident_bytes(pid: int) -> int:

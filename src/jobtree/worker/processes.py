@@ -18,8 +18,8 @@ from jobtree.protocol.messages import ROW_EPOCH, ROW_NUMBER
 
 from . import link as wire
 from . import nurseries, reaper
-from .effects import Discard, Give, GiveCode, Kill, Launch, Prepare, Retire, TakeBack, Throttle
-from .events import Event, NurseryFailed, RunnerDied, RunnerStarted
+from .effects import Discard, Dump, Give, GiveCode, Kill, Launch, Prepare, Retire, TakeBack, Throttle
+from .events import Dumped, Event, NurseryFailed, RunnerDied, RunnerStarted
 from .hunt import Hunt, collect
 from .keeper import Dying, Keeper, Order
 from .memory import Sampler
@@ -83,7 +83,7 @@ class Processes:
         times += [at for at in (self._next_look, self._next_reap) if at is not None]
         return min(times, default=None)
 
-    def perform(self, effect: Prepare | Discard | Launch | Give | TakeBack | GiveCode | Kill | Throttle | Retire) -> None:
+    def perform(self, effect: Prepare | Discard | Launch | Give | TakeBack | GiveCode | Kill | Throttle | Dump | Retire) -> None:
         """Grant one effect."""
         match effect:
             case Give(runner, tasks):
@@ -100,6 +100,8 @@ class Processes:
                 if runner in self._keepers:
                     keeper = self._keepers[runner]
                     self._hunt(keeper, Order(cause, message, keeper.next_attempt), self._clock() + grace)
+            case Dump(runner, attempt):
+                self._dump(runner, attempt)
             case GiveCode(runner, sha, data):
                 self._scratch.store(data, f"codes/{sha}")
                 if runner in self._keepers:
@@ -181,6 +183,14 @@ class Processes:
         elif not keeper.silent:
             self._watch(keeper.report, 2, partial(self._hear, keeper))
 
+    def _dump(self, runner: int, attempt: Attempt) -> None:
+        """The answer comes with one of the next looks."""
+        keeper = self._keepers.get(runner)
+        if keeper is None or keeper.pid is None or keeper.running() != attempt:
+            self._news.append(Dumped(attempt, "it has just ended"))
+        elif why := keeper.stacks.ask(keeper.pid, attempt, self._clock()):
+            self._news.append(Dumped(attempt, why))
+
     def _give(self, runner: int, tasks: list[Any]) -> None:
         keeper = self._keepers.get(runner)
         if keeper is None:  # it could not be launched, or has died: who gave these has not heard of it yet
@@ -247,6 +257,8 @@ class Processes:
         for keeper in busy:
             begun = keeper.look(at)
             self._news += [begun] if begun is not None else []
+            if (asked := keeper.stacks.about) is not None and (text := keeper.stacks.answer(now)) is not None:
+                self._news.append(Dumped(asked, text))
             if keeper.capture.unsettled:
                 self._news += [*keeper.pump(1, at), *keeper.pump(2, at)]
         for keeper, words in self._sampler.look(busy, now, at):
@@ -266,6 +278,8 @@ class Processes:
     def _died(self, keeper: Keeper, dead: Dying, at: float) -> None:
         """The nursery says that a runner is dead; what it has left behind has to follow."""
         assert keeper.pid is not None
+        if dead.status == signal.SIGKILL and keeper.runner not in self._hunts and self._sampler.kernel_has_killed():
+            dead.cause, dead.message = Cause.MEMORY, "the kernel has ended it because memory had run out"
         if keeper.retired and keeper.runner not in self._hunts:
             self._bury(keeper, dead, at)  # it went in peace: daemons may stay as long as the worker
         else:

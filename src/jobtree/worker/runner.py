@@ -19,12 +19,13 @@ from typing import Any
 from jobtree import _context
 from jobtree._promise import Cancelled, Failure
 from jobtree._recording import Recorder, ResultKind, ranges
-from jobtree.errors import StorageFailed
+from jobtree.errors import Cause, StorageFailed
 from jobtree.ids import Attempt, PromiseKey
 from jobtree.protocol import blobs, payload
 from jobtree.protocol.messages import (
     FLAG_FOLLOW_ON,
     FLAG_HIGH_WATER,
+    FLAG_NAMED,
     FLAG_TEMP,
     INLINE_LIMIT,
     VALUE_BLOB,
@@ -38,6 +39,7 @@ from . import channel
 from .effects import Task
 from .failure import Stage, failure_of
 from .settings import Settings
+from .stacks import answer_to_signal
 from .surroundings import Attendance, Voice, refuse_scattered
 from .texts import clean
 from .traces import HIGH_DESCRIPTOR, LASTING_SECONDS, Traces
@@ -63,7 +65,7 @@ def run(settings: Settings, import_error: str, secret: bytes, descriptors: Seque
     _reseed()
     ours = socket.socket(fileno=_move(tasks))
     shared = mmap(page, channel.PAGE_BYTES)
-    os.close(page)
+    answer_to_signal(_move(page))
     _Runner(settings, import_error, ours, shared, traces, voice).loop()
     atexit._run_exitfuncs()
     return 0
@@ -88,6 +90,7 @@ class _Runner:
         self._traces = traces
         self._voice = voice
         self._cpus: float | None = None
+        self._devices: list[str] | None = None
         self._usage = resource.getrusage(resource.RUSAGE_SELF)
         self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
         self._forked = False
@@ -111,6 +114,9 @@ class _Runner:
         if task.form[1] != self._cpus:
             self._cpus = task.form[1]
             self._traces.set_threads(task.form[1])
+        if task.devices is not None and task.devices != self._devices:
+            self._devices = task.devices
+            self._traces.set_devices(task.devices)
         limit = task.form[4]
         around = Attendance(task, self._settings, self._voice, None if limit is None else begun + limit)
         self._around = around
@@ -121,11 +127,13 @@ class _Runner:
         wall = time.monotonic() - begun
         marked = self._traces.settle(task.attempt, wall)
         user, system, memory, high_water = self._measure(wall)
-        row = (
+        row: tuple[Any, ...] = (
             *task.attempt, cause, created, flags | high_water, result, embeds, started, wall, user, system,
             memory, around.messages(), failure,
         )  # fmt: skip
         channel.show(self._page, 0, 0, 0.0)
+        if around.cancels and not cause:
+            row = (*row, around.cancels)
         self._voice.say((channel.ENDED, marked, row), data)
 
     def _attempt(self, task: Task, around: Attendance) -> _Outcome:
@@ -142,6 +150,7 @@ class _Runner:
         except BaseException as error:  # noqa: BLE001  # every escape is a failure, SystemExit too
             return self._failed(error, stage, around)
         flags = (FLAG_FOLLOW_ON if recorder.has_follow_on else 0) | (FLAG_TEMP if around.used_temp else 0)
+        flags |= FLAG_NAMED if recorder.named else 0
         return "", recorder.children, flags, result, embeds, None, data
 
     def _load(self, task: Task) -> Any:
@@ -183,7 +192,8 @@ class _Runner:
     def _failed(self, error: BaseException, stage: Stage, around: Attendance) -> _Outcome:
         """The user sees the traceback among the output; the row has it pickled."""
         cause, failure = failure_of(error, stage, self._import_error)
-        self._traces.complain(clean(text_of(error)))
+        # What we refuse to pickle has no frame of the user's that would tell more.
+        self._traces.complain(clean(f"{failure['message']}\n" if cause == Cause.UNPICKLABLE else text_of(error)))
         try:
             result, data = self._stow(around.task.attempt, payload.dump_exception(error))
         except StorageFailed:

@@ -7,9 +7,11 @@ their name has proved to be quick, and they are taken back as soon as another ru
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..ids import Attempt
+from .devices import Devices
 from .effects import Discard, Effect, Give, Kill, Launch, Retire, TakeBack, Task
 
 #: Seconds of work that a runner is given ahead, and at most so many tasks.
@@ -35,6 +37,7 @@ class Runner:
     gpus: float = 0.0
     shape: tuple[float, int, float] | None = None
     taking_back: bool = False
+    devices: list[str] = field(default_factory=list)  # the gpus that its targets may see
     emptied: bool = False  # it has been asked for all that it had not begun, and been given nothing since
     dying: bool = False
     isolated: bool = False  # it has run, or runs, a target that wanted a runner for itself
@@ -43,7 +46,8 @@ class Runner:
 class Slots:
     """The worker's resources, its runners and its queue."""
 
-    def __init__(self, cpus: float, memory: int, gpus: float) -> None:
+    def __init__(self, cpus: float, memory: int, gpus: float, devices: Sequence[str] = ()) -> None:
+        self.devices = Devices(devices or [str(number) for number in range(int(gpus))])
         self.cpus, self.memory, self.gpus = cpus, memory, gpus
         self.free_cpus, self.free_memory, self.free_gpus = cpus, memory, gpus
         self.queue: deque[Task] = deque()
@@ -114,7 +118,7 @@ class Slots:
         return best
 
     def _fits(self, cpus: float, memory: int, gpus: float) -> bool:
-        return cpus <= self.free_cpus + 1e-9 and memory <= self.free_memory and gpus <= self.free_gpus + 1e-9
+        return cpus <= self.free_cpus + 1e-9 and memory <= self.free_memory and (not gpus or self.devices.fits(gpus))
 
     def _has_room_ahead(self, runner: Runner) -> bool:
         return not (runner.taking_back or runner.dying or runner.isolated or runner.epoch != self.epoch)
@@ -153,6 +157,9 @@ class Slots:
             self.free_cpus -= runner.cpus
             self.free_memory -= runner.memory
             self.free_gpus -= runner.gpus
+            runner.devices = self.devices.take(runner.gpus) if runner.gpus else []
+        if self.gpus:
+            task.devices = runner.devices
         runner.tasks[task.attempt] = task
         runner.emptied = False
 
@@ -182,6 +189,8 @@ class Slots:
         self.free_cpus += runner.cpus
         self.free_memory += runner.memory
         self.free_gpus += runner.gpus
+        self.devices.give_back(runner.devices, runner.gpus)
+        runner.devices = []
         runner.cpus, runner.memory, runner.gpus, runner.shape = 0.0, 0, 0.0, None
 
     def _retire(self, runner: Runner) -> list[Effect]:

@@ -16,7 +16,7 @@ from ..protocol.codec import Message
 from ..protocol.messages import ROW_CAUSE, ROW_EPOCH, ROW_FAILURE, ROW_NUMBER, ROW_WALL, VERDICT_ADOPT, Type
 from ..protocol.session import Session
 from . import events as e
-from .effects import Connect, Disconnect, Effect, Exit, Give, GiveCode, Prepare, Throttle, Transmit
+from .effects import Connect, Disconnect, Dump, Effect, Exit, Give, GiveCode, Prepare, Throttle, Transmit
 from .held import UNACKNOWLEDGED, Held, Holdings, PieceKept
 from .letters import tasks_of
 from .outbox import Outbox
@@ -72,6 +72,7 @@ class About:
     in_batch: bool = False  # a batch system has started it, and ends it when it likes
     until: float | None = None  # when that will be, at the latest
     life: float = 0.0
+    devices: tuple[str, ...] = ()  # the gpus by name, where they have other names than 0, 1, ...
 
 
 class WorkerState:
@@ -79,7 +80,7 @@ class WorkerState:
 
     def __init__(self, about: About, now: float, chance: Callable[[], float]) -> None:
         self.about = about
-        self.slots = Slots(about.cpus, about.memory, about.gpus)
+        self.slots = Slots(about.cpus, about.memory, about.gpus, about.devices)
         self.holdings = Holdings()
         self.contact = Contact.DIALLING
         self.epoch = 0
@@ -163,6 +164,8 @@ class WorkerState:
                 self._taken_back(event)
             case e.RunnerDied():
                 self._runner_died(event)
+            case e.Dumped():
+                self._dumped(event)
             case e.NurseryFailed():
                 self._nursery_failed(event)
             case e.Connected():
@@ -207,6 +210,8 @@ class WorkerState:
             case Type.CANCEL:
                 for attempt in message.body[0]:
                     self._cancel(Attempt(*attempt))
+            case Type.STACK:
+                self._dump(Attempt(*message.body[0]))
             case Type.STOP:
                 self._leave(f"the master says: {message.body[0]}", 0)
             case Type.BEAT:
@@ -442,6 +447,20 @@ class WorkerState:
             else:
                 self._effects += self.slots.take_back(runner)
 
+    def _dump(self, attempt: Attempt) -> None:
+        """Somebody wants to know where an attempt is."""
+        held = self.holdings.get(attempt)
+        if held is None or held.row is not None:
+            self._dumped(e.Dumped(attempt, "it has just ended"))
+        elif held.runner is None or held.begun is None:
+            self._dumped(e.Dumped(attempt, "it has not begun: it waits on its worker"))
+        else:
+            self._effects.append(Dump(held.runner, attempt))
+
+    def _dumped(self, event: e.Dumped) -> None:
+        if self.contact is Contact.WELCOME:
+            self._transmit(Type.STACKED, [*event.attempt, event.text])
+
     # -- what runners report --------------------------------------------------------------------------------------
 
     def _begun(self, event: e.Begun, now: float) -> None:
@@ -450,6 +469,9 @@ class WorkerState:
             return
         held.begun = event.at
         held.runner = event.runner
+        if held.cancelled:  # it had been read before it could be taken back
+            self._effects += self.slots.kill(event.runner, "cancelled", "it was cancelled", 5.0)
+            return
         self._outbox.started(event.attempt, event.at)
         limit = held.task.form[4] if held.task is not None else None
         if limit is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from jobtree._recording import Creation, ranges
 from jobtree.errors import StorageFailed, UsageError
-from jobtree.ids import FOLLOW_ON
+from jobtree.ids import FOLLOW_ON, PromiseKey
 from jobtree.protocol import blobs
 from jobtree.protocol.codec import packed_size
 from jobtree.protocol.messages import INLINE_LIMIT
@@ -31,6 +31,8 @@ HELD_BYTES = 64 * 1024
 #: A whole number takes at most so many bytes in a record, which has to fit into a frame of 1 MiB: so many may stand in one extra.
 RANGE_BYTES = 5
 MOST_RANGES = 120_000
+#: What a row may name of targets to be cancelled, for the same reason.
+MOST_CANCELS = 20_000
 
 
 class Voice:
@@ -98,6 +100,7 @@ class Attendance:
         self.used_temp = False
         self.failed: BaseException | None = None
         self.forked = False
+        self.cancels: list[list[int]] = []
         self._settings = settings
         self._voice = voice
         self._deadline = deadline
@@ -147,9 +150,12 @@ class Attendance:
         """By the target's own limit."""
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
-    def cancel(self, n: int) -> None:
-        """Ask the master to cancel a child."""
-        raise UsageError("cancel: the worker has no way to ask for it yet")
+    def cancel(self, key: PromiseKey) -> None:
+        """With the commit of this attempt a child or sibling is cancelled."""
+        self._refuse_in_fork("targets can be cancelled")
+        if len(self.cancels) >= MOST_CANCELS:
+            raise UsageError(f"cancel: one target can cancel {MOST_CANCELS:,} others at the most")
+        self.cancels.append(list(key))
 
     def flush(self, *, hold: bool = False) -> None:
         """Send what is still here; with ``hold`` in one write with the attempt's end, which wakes the supervisor once."""

@@ -128,6 +128,11 @@ class Traces:
             os.environ[name] = self._variables[name] = threads
         _flags.changed = False
 
+    def set_devices(self, devices: list[str]) -> None:
+        """Have CUDA see these gpus and no others."""
+        os.environ["CUDA_VISIBLE_DEVICES"] = self._variables["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
+        _flags.changed = False
+
     def _mark(self, attempt: Attempt) -> int:
         self._flush_c(None)
         os.umask(self._umask)
