@@ -7,7 +7,7 @@ VENV   := .venv
 READY  := $(VENV)/.ready
 PY     := $(VENV)/bin/python
 
-.PHONY: help setup demo test lint format types check torture bench clean
+.PHONY: help setup demo test lint format types check torture bench bench-check clean
 
 help:
 	@echo "make demo     sort a real file of 200 MB or more on the local workers, and compare with sort(1)"
@@ -17,6 +17,7 @@ help:
 	@echo "make check    test, lint and types: all that must be green"
 	@echo "make torture  the long tests: all offsets, many seeds, slow runs"
 	@echo "make bench    the benchmarks"
+	@echo "make bench-check  whether ratios of speed are still those that were committed, by wide margins"
 	@echo "make clean    remove .venv, build and caches"
 
 setup: $(READY)
@@ -55,6 +56,9 @@ torture: $(READY)
 
 bench: $(READY)
 	$(PY) -m benchmarks
+
+bench-check: $(READY)
+	$(PY) -m benchmarks.check
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
