@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 SHOWN_PER_CAUSE = 10
 
@@ -198,6 +198,14 @@ class TargetsFailed(JobtreeError):
         self._words = report
         if len(failures) > 0:
             self.__cause__ = failures[0].exception
+
+    def reraise(self, index: int = 0) -> NoReturn:
+        """Raise the exception of one of the failures itself, so that a debugger's post-mortem stands in the remote frames.
+
+        Where no Python exception was the cause, or it could not be brought here, a RemoteError with its words is raised.
+        """
+        failure = self.failures[index]
+        raise failure.exception or RemoteError(f"{failure.cause}: {failure}")
 
     def __str__(self) -> str:
         return self._words or "\n".join(_report(self.failures, self.tree))

@@ -179,3 +179,26 @@ def test_a_target_that_fails_can_be_run_again_here_under_the_debugger(project: P
     assert "it has succeeded, and would have created 1 targets" in project.run("-m", "jobtree", "debug", "T", failed).err
     assert project.run("-m", "jobtree", "status", "T", "--json").out == before
     assert project.restart().lines == ["42"]
+
+
+def test_a_post_mortem_stands_in_the_remote_frames(project: Project) -> None:
+    source = """
+        import traceback, jobtree
+
+        def deep():
+            raise KeyError("chr9")
+
+        @jobtree.target
+        def load():
+            deep()
+
+        if __name__ == "__main__":
+            try:
+                jobtree.run(load(), tree="T")
+            except jobtree.TargetsFailed as failed:
+                try:
+                    failed.reraise()
+                except KeyError as error:
+                    print([frame.name for frame in traceback.extract_tb(error.__traceback__)][-2:])
+    """
+    assert project.script(source).lines == ["['load', 'deep']"]

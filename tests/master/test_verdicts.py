@@ -84,3 +84,28 @@ def test_a_target_that_says_what_it_may_be_retried_on_is_retried_on_nothing_else
         assert office.tree.outcome is None
     office.done(1, Attempt(1, 4), "exception")
     assert office.tree.outcome == "failed"
+
+
+@pytest.mark.parametrize(("how", "cause"), [("silent", "node-lost"), ("gone", "worker-lost"), ("late", "walltime")])
+def test_a_lost_attempt_has_a_cause_too(how: str, cause: str) -> None:
+    office = Office()
+    office.hello(1, left=20.0 if how == "late" else 0.0)
+    if how == "silent":
+        for _ in range(20):
+            office.turn(after=10.0)
+            if office.wrote(r.AttemptsLost):
+                break
+    else:
+        office.hear(1, Type.BYE, ["it is over"])
+    (lost,) = office.wrote(r.AttemptsLost)
+    assert lost.cause == cause
+
+
+def test_poison_names_how_the_last_worker_was_lost() -> None:
+    office = Office()
+    for peer in (1, 2, 3, 4):
+        office.hello(peer)
+        office.hear(peer, Type.BYE, ["it had to go"])
+    (failed,) = office.wrote(r.AttemptsFailed)
+    assert failed.rows[0][2] == "poison"
+    assert "4 workers were lost while running it, the last one w4@h (worker-lost): it had to go" in failed.rows[0][-1]["message"]

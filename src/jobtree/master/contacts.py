@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import Cause
 from ..protocol.messages import Type
 from . import records as r
 from .core import Core
@@ -184,18 +185,18 @@ class Contacts:
             elif worker.lost_at is not None and now >= worker.lost_at:
                 lost.append((worker, "it has lost contact and has not come back"))
         for worker, reason in lost:
-            self.bury(worker, reason)
+            self.bury(worker, reason, Cause.NODE_LOST)
         times = [worker.lost_at for worker in self.core.roster if worker.lost_at is not None]
         times += [worker.heard + silence for worker in self.core.roster if worker.peer is not None]
         self._due = min(times, default=now)
         self._look_at = min(self._due, now + LOOK_EVERY)
         return lost
 
-    def bury(self, worker: Worker, reason: str) -> None:
+    def bury(self, worker: Worker, reason: str, cause: Cause = Cause.WORKER_LOST) -> None:
         """A worker is gone for good; what it held goes back to be run again."""
         core = self.core
         if worker.held:
-            self.work.lose(worker, list(worker.held.values()), reason)
+            self.work.lose(worker, list(worker.held.values()), reason, cause)
             core.tell("WARNING", f"worker {worker.name} is lost: {reason}")
         core.emit(r.WorkerLeft(core.now, worker.number, reason))
         core.roster.leave(worker.number)

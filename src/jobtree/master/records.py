@@ -161,6 +161,7 @@ class AttemptsLost(Record):
     worker: int
     reason: str
     attempts: list[list[int]]
+    cause: str = "worker-lost"  # or node-lost, or walltime
 
 
 @dataclass(slots=True)

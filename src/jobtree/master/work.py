@@ -32,6 +32,8 @@ from .verdicts import Verdicts
 
 #: Workers lost with the same target running after which the target fails.
 POISON_AFTER = 4
+#: A worker that is lost so near the end of its time in the queue (seconds), or after it, was ended by the batch system.
+NEAR_THE_END = 30.0
 #: The number of the stream that ``Target.log`` writes to.
 SAID = 0
 
@@ -177,21 +179,23 @@ class Work:
         for some in r.batched(known, r.MOST_LISTED):
             self.core.emit(r.AttemptsReturned(self.core.now, [list(attempt) for attempt in some]))
 
-    def lose(self, worker: Worker, nodes: list[Node], reason: str) -> None:
+    def lose(self, worker: Worker, nodes: list[Node], reason: str, cause: Cause = Cause.WORKER_LOST) -> None:
         """Attempts went down with their worker; a target that has seen too many workers go down fails."""
         counted = set() if self.core.ending else set(worker.begun) or {node.attempt for node in nodes[: max(1, int(worker.cpus))]}
+        if worker.until is not None and self.core.now >= worker.until - NEAR_THE_END:
+            cause = Cause.WALLTIME
         free: list[list[int]] = []
         for node in nodes:
             counts = node.attempt in counted
             self.drop(worker, node)
             if counts and node.losses + 1 >= POISON_AFTER:
-                text = f"{POISON_AFTER} workers were lost while running it, the last one {worker.name}: {reason}"
+                text = f"{POISON_AFTER} workers were lost while running it, the last one {worker.name} ({cause.value}): {reason}"
                 row = failure_row(node.attempt, "poison", {"message": text, "host": worker.host}, created=node.created)
                 self.fail(worker.number, [row], [0], b"")
             else:
                 free.append([*node.attempt, int(counts)])
         for some in r.batched(free, r.MOST_LISTED):
-            self.core.emit(r.AttemptsLost(self.core.now, worker.number, reason, list(some)))
+            self.core.emit(r.AttemptsLost(self.core.now, worker.number, reason, list(some), cause.value))
 
     def drop(self, worker: Worker, node: Node) -> None:
         """``worker`` does not hold the attempt of ``node`` any more."""

@@ -124,8 +124,12 @@ class _Explainer:
         worker = self.history.workers.get(node.worker)
         host = f"@{escape(worker.joined.host)}" if worker is not None else ""
         yield f"it was given to w{node.worker}{host}, as attempt {node.begun + 1}"
-        if node.losses:
-            yield f"{plural(node.losses, 'worker')} lost while running it so far"
+        yield from self._losses(node)
+
+    def _losses(self, node: Node) -> Iterator[str]:
+        last = self.history.losses.get(node.id)
+        if node.losses and last is not None:
+            yield f"{plural(node.losses, 'worker')} lost while running it so far, the last one by {escape(last)}"
 
     def _ready(self, what: Node | Run, target: int) -> Iterator[str]:
         if isinstance(what, Node) and what.not_before > self.now:
@@ -137,6 +141,8 @@ class _Explainer:
         others = sum(tally[Phase.READY] for tally in self.tree.tallies.values()) - 1
         if others:
             yield f"{plural(others, 'other target')} are ready too"
+        if isinstance(what, Node):
+            yield from self._losses(what)
         yield from self._workers(what.form)
         yield from self._blocks()
 

@@ -76,6 +76,7 @@ class History:
         self.tree, self.ledger = SwiftTree(), Ledger()  # the ledger is kept for those who make a snapshot
         self.taken: dict[str, Taken] = {}
         self.failures: dict[int, Failure] = {}
+        self.losses: dict[int, str] = {}  # by target: how its last worker was lost
         self.remains: dict[int, Remains] = {}
         self.workers: dict[int, WorkerHistory] = {}
         self.blocks: dict[str, BlockHistory] = {}
@@ -326,6 +327,7 @@ class History:
         for epoch, number, _ in record.attempts:
             node = self.tree.current[epoch, number]
             self._taken(node).lost += 1
+            self.losses[node.id] = f"{record.cause}: {record.reason}"
             if self.attempts is not None:
                 self.attempts.lost(node, record.at)
 
