@@ -36,6 +36,19 @@ def total(parts):
 if __name__ == "__main__":
     print(jobtree.run(root(), tree="T", progress="none"))
 """
+#: Each link is given out after the end of the one before was acknowledged, so who runs the last one knows of the first ones.
+CHAIN = SCRIPT.replace(
+    "return target.set_follow_on(total([target.add_child(leaf(n)) for n in range(4)]))", "return target.set_follow_on(link(0))"
+).replace(
+    "if __name__ ==",
+    """@jobtree.target
+def link(target, n):
+    leaf.fn(n)
+    time.sleep(0.2)
+    return target.set_follow_on(link(n + 1)) if n < 3 else 6
+
+if __name__ ==""",
+)
 CLI = "import sys; from jobtree.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
@@ -143,7 +156,7 @@ def test_a_format_file_that_makes_no_sense_is_refused(stopped: Project) -> None:
 
 def test_a_backup_that_is_older_than_the_workers_is_noticed_by_what_they_know(project: Project) -> None:
     project.write("wait", "")
-    started = project.start(project.write("script.py", SCRIPT))
+    started = project.start(project.write("script.py", CHAIN))
     poll(lambda: len(project.noted()) >= 1)
     shutil.copytree(project.tree / "journal", project.directory / "backup")
     poll(lambda: len(project.noted()) == 4)
