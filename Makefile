@@ -7,7 +7,7 @@ VENV   := .venv
 READY  := $(VENV)/.ready
 PY     := $(VENV)/bin/python
 
-.PHONY: help setup demo test lint format types check torture bench bench-check clean
+.PHONY: help setup demo test lint format types check clusters torture bench bench-check clean
 
 help:
 	@echo "make demo     sort a real file of 200 MB or more on the local workers, and compare with sort(1)"
@@ -15,6 +15,7 @@ help:
 	@echo "make lint     ruff: rules and format;  make format  rewrites"
 	@echo "make types    mypy --strict, and pyright on the typing tests"
 	@echo "make check    test, lint and types: all that must be green"
+	@echo "make clusters the tests on a real Grid Engine and Slurm, which they install and start (root, Debian)"
 	@echo "make torture  the long tests: all offsets, many seeds, slow runs"
 	@echo "make bench    the benchmarks"
 	@echo "make bench-check  whether ratios of speed are still those that were committed, by wide margins"
@@ -50,6 +51,9 @@ types: $(READY)
 	$(PY) -m pyright --pythonpath $(PY) tests/typing
 
 check: test lint types
+
+clusters: $(READY)
+	$(PY) -m pytest -m clusters tests/clusters --durations 5
 
 torture: $(READY)
 	$(PY) -m pytest -n $(JOBS) -m "torture or slow" --timeout 3600

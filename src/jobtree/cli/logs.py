@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..errors import UsageError
 from .arguments import Parser, print_json, tree_of
 
 if TYPE_CHECKING:
@@ -29,11 +30,14 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--level", metavar="LEVEL", help="only what was logged, from this level on")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--raw", action="store_true", help="the bytes as they were printed, without prefixes")
+    how.add_argument("--own", action="store_true", help="what the worker printed itself, and its batch job; needs --worker")
     how.add_argument("--json", action="store_true", help="a line of JSON for each line")
     given = parser.parse_args(argv)
 
     from ..views.logs import Logs, Wanted
 
+    if given.own:
+        return _print_own(tree_of(given.tree), given.worker)
     wanted = Wanted.parse(
         given.target, failed=given.failed, level=given.level, worker=given.worker, since=given.since, until=given.until
     )
@@ -42,6 +46,17 @@ def main(argv: Sequence[str]) -> int:
         _print_raw(logs)
     elif not _print(logs, json=given.json) and wanted.words:
         print(f"jobtree: {wanted.words} has printed nothing that was asked for", file=sys.stderr)
+    return 0
+
+
+def _print_own(tree: str, worker: str | None) -> int:
+    """The files in TREE/blocks, for who looks for the reason why a worker has failed."""
+    from ..views.blocks import own_output
+
+    if worker is None:
+        raise UsageError("--own shows what one worker has printed; say which: --worker 3, or --worker BLOCK.INDEX")
+    for line in own_output(tree, worker):
+        print(line)
     return 0
 
 

@@ -74,6 +74,8 @@ class BatchLauncher(ABC):
     )
     #: The number of an array's first task.
     first_task: ClassVar[int] = 0
+    #: How long one of the programs may take (seconds).
+    timeout_seconds: ClassVar[float] = 60.0
     #: Seconds between two polls.
     poll_seconds: ClassVar[float] = 30.0
 
@@ -277,14 +279,14 @@ class BatchLauncher(ABC):
 
     # -- for subclasses -------------------------------------------------------------------------------------------
 
-    def run(self, argv: Sequence[str], input_text: str = "", timeout_seconds: float = 60.0) -> str:
+    def run(self, argv: Sequence[str], input_text: str = "") -> str:
         """Run one of the programs in TREE/blocks, with no more of our environment than it needs."""
         environment = shell.plain_environment(*self.variables)
         for name in list(environment):
             if name.startswith(self.kept_out or ("\0",)):
                 del environment[name]
         return shell.run(
-            argv, timeout_seconds=timeout_seconds, input_text=input_text, environment=environment, directory=self.directory
+            argv, timeout_seconds=self.timeout_seconds, input_text=input_text, environment=environment, directory=self.directory
         )
 
     def script(self, name: str, index: str) -> str:

@@ -21,6 +21,8 @@ GROUP = "jobtree.launchers"
 BUILT_IN = {
     "local": "jobtree.launchers.local:LocalLauncher",
     "gridengine": "jobtree.launchers.gridengine:GridEngineLauncher",
+    "lsf": "jobtree.launchers.lsf:LsfLauncher",
+    "parasol": "jobtree.launchers.parasol:ParasolLauncher",
     "slurm": "jobtree.launchers.slurm:SlurmLauncher",
 }
 

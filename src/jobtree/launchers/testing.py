@@ -13,6 +13,9 @@ directory must be seen by all nodes. Whatever a test has submitted is cancelled 
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 import sys
 import time
 import uuid
@@ -22,11 +25,12 @@ from typing import ClassVar
 
 import pytest
 
-from jobtree.launchers.base import BlockId, BlockState, Launcher, WorkerSize
+from jobtree.errors import LauncherError
+from jobtree.launchers.base import BlockId, BlockState, Launcher, SubmitBusy, SubmitRefused, WorkerSize
 
 WORKER = """
 import os, pathlib, signal, sys, time
-directory, _, name, _, index = sys.argv[1:]
+directory, name, index = sys.argv[1], sys.argv[-3], sys.argv[-1]
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 print("worker", index, "of", name, flush=True)
 new = pathlib.Path(directory, f"{name}.{index}.started.new")
@@ -38,9 +42,51 @@ while not stop.exists() and time.monotonic() < deadline:
     time.sleep(0.05)
 """
 
+SHIM = """#!/bin/sh
+# stands before the real program, and does for once what it is told
+fault=$(head -n 1 {faults} 2>/dev/null)
+if [ -n "$fault" ]; then
+  sed -i 1d {faults}
+  case $fault in
+  hang) {real} "$@" >/dev/null 2>&1; exec sleep 600 ;;
+  garbage) {real} "$@" >/dev/null 2>&1; echo '<html>503 Service Unavailable</html>'; exit 0 ;;
+  empty) exit 0 ;;
+  refuse) cat >/dev/null; echo 'no such thing: the contract test refuses this' >&2; exit 1 ;;
+  esac
+fi
+exec {real} "$@"
+"""
+
+
+class Shims:
+    """Programs in front of the real ones on PATH, which fail in the way that a test says, and as often."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._directory = directory
+        directory.mkdir()
+        self._path = os.environ["PATH"]
+        monkeypatch.setenv("PATH", f"{directory}:{self._path}")
+
+    def put(self, program: str, *faults: str) -> None:
+        """The next calls of `program` hang after it was done, answer garbage or nothing, are refused, or are "fine"."""
+        real = shutil.which(program, path=self._path)
+        assert real is not None, f"{program} is not on PATH"
+        queue, shim = self._directory / f"{program}.faults", self._directory / program
+        queue.write_text("".join(f"{fault}\n" for fault in faults))
+        shim.write_text(SHIM.format(faults=shlex.quote(str(queue)), real=shlex.quote(real)))
+        shim.chmod(0o755)
+
 
 class LauncherContract:
-    """What every launcher must do. Override the fixture `launcher`; the class variables may be too."""
+    """What every launcher must do. Override the fixture `launcher`; the class variables may be too.
+
+    For a batch system name its programs as well: then the tests of what happens when they hang, refuse or talk nonsense run, with
+    small programs put in front of them on PATH.
+    """
+
+    #: The program that submits, and the one that lists; empty for a launcher that has none.
+    submit_program: ClassVar[str] = ""
+    list_program: ClassVar[str] = ""
 
     #: How long the system may take to start or to end a worker.
     patience_seconds: ClassVar[float] = 120.0
@@ -112,6 +158,53 @@ class LauncherContract:
         (block,) = launcher.submit(name, 1, self.size)
         self.await_started(tmp_path, name, 1)
         self._await(lambda: f"worker 0 of {name}" in launcher.output_tail(block), "its output")
+
+    # -- when the batch system's programs fail ----------------------------------------------------------------------
+
+    @pytest.fixture
+    def shims(self, launcher: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shims:
+        """Ways to make the programs fail; skips where a launcher has none."""
+        if not self.submit_program:
+            pytest.skip("this launcher runs no programs")
+        monkeypatch.setattr(type(launcher), "timeout_seconds", 5.0, raising=False)
+        return Shims(tmp_path / "shims", monkeypatch)
+
+    @pytest.mark.parametrize("fault", ["hang", "garbage"])
+    def test_what_was_taken_though_nobody_said_so_is_found_by_its_name(
+        self, launcher: Launcher, name: str, tmp_path: Path, shims: Shims, fault: str
+    ) -> None:
+        shims.put(self.submit_program, fault)
+        with pytest.raises(LauncherError) as caught:
+            launcher.submit(name, 1, self.size)
+        assert not isinstance(caught.value, (SubmitRefused, SubmitBusy)), "it is open whether it was taken"
+        self._await(lambda: len(launcher.find(name)) == 1, "it to be found")
+        self.await_started(tmp_path, name, 1)
+        self.await_state(launcher, launcher.find(name), BlockState.RUNNING)
+
+    def test_what_is_refused_is_told_in_the_systems_words_and_leaves_nothing(
+        self, launcher: Launcher, name: str, shims: Shims
+    ) -> None:
+        shims.put(self.submit_program, "refuse")
+        with pytest.raises(LauncherError, match="the contract test refuses this"):
+            launcher.submit(name, 2, self.size)
+        assert launcher.find(name) == []
+        assert launcher.submit(name[:-1] + "2", 1, self.size)
+        launcher.cancel(launcher.find(name[:-1] + "2"))
+
+    @pytest.mark.parametrize("fault", ["hang", "garbage", "empty", "refuse"])
+    def test_a_poll_that_fails_takes_nobody_for_gone(
+        self, launcher: Launcher, name: str, tmp_path: Path, shims: Shims, fault: str
+    ) -> None:
+        blocks = launcher.submit(name, 2, self.size)
+        self.await_started(tmp_path, name, 2)
+        self.await_state(launcher, blocks, BlockState.RUNNING)
+        shims.put(self.list_program, fault)
+        try:
+            polled = launcher.poll()
+        except LauncherError:
+            polled = {}
+        assert not [block for block in blocks if block in polled and polled[block].state is BlockState.ENDED]
+        self.await_state(launcher, blocks, BlockState.RUNNING)
 
     def await_started(self, directory: Path, name: str, n: int) -> None:
         """Until `n` workers of `name` have written their files."""

@@ -25,7 +25,7 @@ class Demand:
         settings = self.core.settings
         if settings.workers_least is None or settings.workers_least == settings.workers:
             return settings.workers
-        busy = sum(1 for worker in self.core.roster if worker.held)
+        busy = sum(1 for worker in self.core.roster if worker.held and worker.block)
         wanted = busy + math.ceil(sum(self._worth(shape) for shape in self.core.scheduler.waiting()))
         return max(settings.workers_least, min(settings.workers, wanted))
 
@@ -57,8 +57,11 @@ class Demand:
         return worker.until - self.core.now < lead
 
     def strangers(self) -> list[Worker]:
-        """Workers that belong to no submission of which we still know: started by hand, or given up and come back."""
-        return [worker for worker in self.core.roster if not self._is_counted(worker)]
+        """Workers of a submission of which we do not know any more: they were given up and have come back.
+
+        Those that were started by hand count nowhere: they come and go as somebody likes.
+        """
+        return [worker for worker in self.core.roster if worker.block and not self._is_counted(worker)]
 
     def _is_counted(self, worker: Worker) -> bool:
         block = self.core.ledger.blocks.get(worker.block)

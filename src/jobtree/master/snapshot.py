@@ -289,6 +289,7 @@ class _Reading:
         block = Block("", 0)
         self._fill("block", block, values)
         block.alive, block.came = set(block.alive), set(block.came)
+        block.note = (block.note[0], block.note[1], block.note[2]) if block.note is not None else None
         self.ledger.blocks[block.name] = block
 
     def _joined(self, *values: Any) -> None:

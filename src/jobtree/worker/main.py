@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--scratch-dir", type=Path, help="where local temp dirs are made (default: $TMPDIR)")
     made.add_argument("--walltime", type=float, help="seconds after which something ends this worker (default: nothing does)")
     made.add_argument("--in-batch", action="store_true", help=argparse.SUPPRESS)
+    made.add_argument("--exit-zero", action="store_true", help=argparse.SUPPRESS)
     made.add_argument("--block", default="", help=argparse.SUPPRESS)
     made.add_argument("--index", type=int, default=0, help=argparse.SUPPRESS)
     return made
@@ -64,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UsageError(f"{tree} is not a jobtree tree: it has no journal/FORMAT")
     # The first nursery is forked while this process is young: no threads, no sockets, no keys.
     first = fork_first_nursery()
-    return _Worker(tree, arguments, first).run()
+    status = _Worker(tree, arguments, first).run()
+    return 0 if arguments.exit_zero else status
 
 
 class _Worker:
