@@ -229,3 +229,14 @@ def test_the_collector_is_on_again_after_a_replay(tmp_path: Path) -> None:
     assert gc.isenabled()
     history(tmp_path / "tree")
     assert gc.isenabled()
+
+
+def test_a_tree_that_is_moved_away_while_it_is_looked_at_is_gone(tmp_path: Path) -> None:
+    scribe = Scribe(tmp_path / "tree")
+    scribe.begin()
+    history = History(scribe.path)
+    history.poll()
+    (tmp_path / "tree").rename(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="tree is gone: it was moved or removed"):
+        history.poll()
+    scribe.lock.release()

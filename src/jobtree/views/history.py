@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import JournalDamaged, UsageError
 from ..master import records as r
 from ..master.journal.directory import Directory
 from ..master.journal.files import Files
@@ -122,6 +123,9 @@ class History:
                 except Rewound:
                     self._clear()  # what was read last does not count any more
                     continue
+                except (JournalDamaged, OSError):
+                    self._refuse_if_gone()
+                    raise
                 break
         return self.tree.records != before
 
@@ -137,6 +141,12 @@ class History:
         parts.stand(self, base.views())
         for part in base.head.parts if not self._sealed else ():
             parts.add(self, read_part(self.files, self.directory, part))
+
+    def _refuse_if_gone(self) -> None:
+        try:
+            self.files.status(self.directory.path)
+        except FileNotFoundError:
+            raise UsageError(f"{self.path} is gone: it was moved or removed") from None
 
     @property
     def elapsed(self) -> float:
