@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Tree:
-    """The tree of a run that goes on, has ended, or was copied here; every method looks anew, and none changes anything.
+    """The tree of a run that goes on, has ended, or was copied here; each method looks anew, and only `stop` changes anything.
 
     Raises UsageError where `path` is no tree, JournalDamaged where its journal cannot be read.
     """
@@ -81,6 +81,18 @@ class Tree:
         history = History(self.path, detail=True)
         history.poll()
         return "".join(report_of(history))
+
+    def stop(self, now: bool = False) -> None:
+        """Let the run stop when what runs has ended, or at once; without a living master its workers are ended.
+
+        Raises NoMaster if there is one, but it does not answer.
+        """
+        from jobtree._control import ask, end_workers, has_master
+
+        if has_master(self.path):
+            ask(self.path, "stop", now=now)
+        else:
+            end_workers(self.path)
 
     def result(self) -> Any:
         """The result of the root; raises UsageError while there is none.

@@ -19,6 +19,7 @@ import pytest
 
 from jobtree import Tree
 from jobtree.views.dashboard import _POLICY
+from jobtree.views.schema import State
 from tests.cli.test_main import OURS
 from tests.support.scripts import Project, poll
 from tests.support.scripts import project as open_project
@@ -215,6 +216,31 @@ def test_a_browser_sees_a_living_run_as_it_is(project: Project) -> None:
         assert "leaf ends 2" in text(driver, "#target-log")
         assert driver.execute_script("return window.hacked") is None
         assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_with_control_wishes_reach_the_master_and_what_makes_no_sense_is_refused(project: Project) -> None:
+    run = project.start(project.write("script.py", SCRIPT))
+    poll(lambda: project.tree.joinpath("journal", "FORMAT").exists())
+    tree = Tree(project.tree)
+    poll(lambda: tree.status().counts.running == 4)
+    with dashboard(project.tree, "--control") as address:
+        base, token = parts(address)
+
+        def wish(verb: str, **about: Any) -> tuple[int, Any]:
+            headers = {"Origin": base, "Authorization": f"Bearer {token}"}
+            status, _, body = fetch(f"{base}/api/control/{verb}", method="POST", data=json.dumps(about).encode(), **headers)
+            return status, json.loads(body)
+
+        assert wish("cancel", targets=[2])[0] == 200
+        poll(lambda: tree.status().counts.cancelled == 1)
+        assert wish("scale", most=2) == (200, {"before": 1, "workers": 2, "live": True})
+        poll(lambda: len(tree.status().workers) == 2)
+        assert wish("scale", most=-1)[0] == 400
+        assert wish("cancel", targets="all")[0] == 400
+        assert wish("drop_tables")[0] == 404
+        assert wish("stop", now=True)[0] == 200
+    run.wait()
+    assert tree.status().state is State.STOPPED
 
 
 @needs_chromium

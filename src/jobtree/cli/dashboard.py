@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from ..errors import UsageError
 from .arguments import Parser, tree_of
+
+Control = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -18,6 +21,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--bind", default="127.0.0.1", metavar="ADDRESS", help="the address (default 127.0.0.1: this machine only)"
     )
+    parser.add_argument("--control", action="store_true", help="let the page cancel, retry, scale and stop")
     given = parser.parse_args(argv)
     try:
         import uvicorn
@@ -34,11 +38,17 @@ def main(argv: Sequence[str]) -> int:
     token = secrets.token_urlsafe(24)
     shown = f"[{host}]" if ":" in host else host
     hosts = frozenset(f"{name}:{port}" for name in (shown, given.bind, "localhost"))
-    app = application(live, token, hosts)
+    app = application(live, token, hosts, _control(tree) if given.control else None)
     print(f"http://{shown}:{port}/?token={token}", flush=True)
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def _control(tree: str) -> Control:
+    from .._control import ask
+
+    return lambda verb, about: ask(tree, verb, **about)
 
 
 def _listen(address: str, port: int) -> socket.socket:

@@ -126,7 +126,8 @@ def _cookie(host: str) -> str:
 
 
 def _refusal(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 404 if isinstance(error, UsageError) else 500)
+    status = 500 if not isinstance(error, UsageError) else 404 if request.method == "GET" else 400
+    return JSONResponse({"error": str(error)}, status)
 
 
 class _Pages:

@@ -9,8 +9,8 @@ from threading import Lock
 from typing import Any, Generic, TypeVar
 
 from ..errors import UsageError
-from ..master.nodes import Node, Phase
 from .attempts import LOST
+from .explain import Waiting, explain
 from .failures import grouped
 from .hints import Hint, hints_of
 from .history import History
@@ -175,18 +175,16 @@ class Live:
             if not 0 < number < history.tree.next_id:
                 raise UsageError(f"there is no target {number}")
             entries = list(_places_of(number, attempts.target))
-            node = history.tree.nodes.get(number)
-            name, state, why = self._standing(number, node)
-            if not name and entries:
-                name, state = attempts.names[attempts.name[entries[-1]]], "done"
+            told = explain(history, number, Waiting(), self._looked_at)
+            name = told.name or (attempts.names[attempts.name[entries[-1]]] if entries else "")
             failure = history.failures.get(number)
             asked = next((form.requests for form in history.tree.forms() if form.name == name), {})
             document = {
                 "schema": SCHEMA,
                 "id": number,
                 "name": name,
-                "state": state,
-                "why": why,
+                "state": told.phase,
+                "why": list(told.lines),
                 "attempts": [self._attempt(entry) for entry in entries],
                 "asked": {key: str(value) for key, value in asked.items()},
                 "failure": {} if failure is None else to_json_failure(failure),
@@ -219,23 +217,6 @@ class Live:
             self._looked_at = now
             self._status = status_of(self._history, now)
         return self._status
-
-    def _standing(self, number: int, node: Node | None) -> tuple[str, str, str]:
-        """Name, state and why it waits."""
-        tree = self._history.tree
-        if node is not None:
-            why = {
-                Phase.READY: "waits for a worker",
-                Phase.HELD: "waits for other targets to end",
-                Phase.BLOCKED: "waits for something that has failed",
-                Phase.WAITING: f"has run; {node.open:,} of its children's chains have not ended",
-            }.get(node.phase, "")
-            return node.form.name, node.phase.name.lower(), why
-        run = tree.runs.find(number)
-        if run is not None:
-            return run.form.name, "ready", "waits for a worker"
-        held = tree.holder_of(number)
-        return (held, "running", "") if held else ("", "unknown", "")
 
     def _attempt(self, entry: int) -> dict[str, Any]:
         attempts = self._history.attempts

@@ -58,7 +58,7 @@ def collated(history: History) -> Collated:
         "default_memory": int(options.get("default_memory") or 2 << 30),
         "job_time": options.get("target_time") or 0.2,
         "max_cpus": options.get("max_cpus") or "",
-        "max_threads": options.get("workers") or "",
+        "max_threads": _most(options.get("workers")),
     }
     slave = {
         "time": stats.workers.time,
@@ -76,6 +76,11 @@ def collated(history: History) -> Collated:
         settings, sum(whole.cpu), stats.elapsed, Block("Slave", len(workers), slave), _block("Target", whole),
         spread([worker.targets for worker in workers]), types,
     )  # fmt: skip
+
+
+def _most(workers: object) -> object:
+    """The upper one of the numbers of workers that were asked for."""
+    return workers[-1] if isinstance(workers, list | tuple) and workers else workers or ""
 
 
 def _block(name: str, taken: Taken) -> Block:

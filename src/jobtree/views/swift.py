@@ -88,14 +88,6 @@ class SwiftTree(Tree):
             for number, lot in lots.items():
                 yield epoch, number, lot.form.name, lot.worker
 
-    def holder_of(self, target: int) -> str:
-        """The name of a running plain leaf; empty if no such target runs."""
-        for lots in self._lots.values():
-            for number, lot in lots.items():
-                if lot.first + number - lot.number == target:
-                    return lot.form.name
-        return ""
-
     def sort(self, rows: list[Row]) -> Sorted:
         """How the rows of a record of good ends are to be taken in; lots are not changed."""
         if self._sorted is not None and self._sorted[0] is rows:

@@ -143,10 +143,13 @@
   async function showTarget(id) {
     const target = await ask("/api/target/" + id);
     at("target-title").textContent = `${target.name}:${target.id}`;
-    facts(at("target-facts"), [["state", target.state], ["", target.why], ...Object.entries(target.asked).map(([key, value]) => ["asked " + key, key === "memory" ? size(Number(value)) : value])]);
+    facts(at("target-facts"), [["state", target.state], ...Object.entries(target.asked).map(([key, value]) => ["asked " + key, key === "memory" ? size(Number(value)) : value])]);
+    const failed = Boolean(target.failure.cause), why = target.why.join("\n");
+    at("target-why").hidden = failed || !why;
+    at("target-why").textContent = why;
     at("target-attempts").replaceChildren(target.attempts.length ? attempts(target.attempts, false) : make("p", "none has ended yet", "note"));
-    at("target-failure").hidden = !target.failure.cause;
-    if (target.failure.cause) at("target-output").textContent = `${target.failure.cause}: ${target.failure.message}\n\n${target.failure.output}`;
+    at("target-failure").hidden = !failed;
+    if (failed) at("target-output").textContent = why + (target.failure.output.split("\n").length > 30 ? "\n\n" + target.failure.output : "");
     at("target-actions").hidden = !(now && now.control);
     at("target-log").textContent = target.log.join("\n");
     at("target-log").scrollTop = at("target-log").scrollHeight;
