@@ -17,7 +17,7 @@ from typing import Any
 from . import __version__, _addresses
 from ._holding import Hold, hold
 from ._pool import Pool, make_pool
-from .errors import JournalDamaged, UsageError
+from .errors import JournalDamaged, StorageFailed, UsageError
 from .master import records as r
 from .master.compaction import Compaction
 from .master.core import Settings
@@ -32,6 +32,7 @@ from .master.journal.segments import DamageFound
 from .master.journal.writer import Journal
 from .master.ledger import Ledger
 from .master.main import Clock, Display, Master, occupy_standard_descriptors, raise_open_files
+from .master.notice import Notice
 from .master.outputs import Outputs
 from .master.promises import Blob
 from .master.salvage import Salvage, salvage
@@ -241,6 +242,8 @@ def master(opened: Opened, options: Options, around: Surroundings, display: Disp
         pool = _pool(opened, options)
         server = _server(opened, options, announcement, pool.on_cluster)
         stack.callback(server.close, 0.2)
+        notice = Notice(opened.directory.files, str(opened.path), opened.epoch)
+        stack.callback(notice.close)
         fleet = _fleet(opened, pool, fence.may_act)
         stack.callback(fleet.close, 2.0)
         sweeper = Sweeper(opened.path, fence.may_act)
@@ -259,7 +262,9 @@ def master(opened: Opened, options: Options, around: Surroundings, display: Disp
             name = blobs.write_blob(blobs.blob_path(opened.path, epoch, number, blobs.RESULT), content)
             return [*name, epoch, number]
 
-        yield Master(state, journal, server, fleet, sweeper, outputs, display, clock, fence, compaction, spill, interrupts)
+        yield Master(
+            state, journal, server, fleet, sweeper, outputs, display, clock, fence, compaction, notice, spill, interrupts
+        )
 
 
 def _settings(opened: Opened, options: Options, around: Surroundings, pool: Pool) -> Settings:
@@ -374,7 +379,10 @@ def _fleet(opened: Opened, pool: Pool, may_act: Callable[[], bool]) -> Fleet:
 
 def _pool(opened: Opened, options: Options) -> Pool:
     blocks = opened.path / "blocks"
-    blocks.mkdir(mode=0o700, exist_ok=True)
+    try:
+        blocks.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StorageFailed(f"{blocks} cannot be made: {error.strerror}; when the disk is well, start again") from error
     pool = make_pool(options, opened.path, blocks)
     available = pool.launcher.available()
     if not available.usable:

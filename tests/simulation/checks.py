@@ -243,7 +243,7 @@ class Checks:
             self.require(not life.disk.dirty, "an effect leaves before its cause is on disk")
             life.wait = False
         if not life.disk.dirty:
-            self.told = life.journal.next_record
+            self.told = life.journal._record  # what waits for room is not told
 
     def temp_removed(self, chain: int) -> None:
         """A chain's temp dirs are removed: it must have ended."""

@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Any
 
-from jobtree.errors import ProtocolError
+from jobtree.errors import JobtreeError, ProtocolError
 from jobtree.ids import Attempt
 from jobtree.master import effects as want
 from jobtree.master import events as happened
@@ -105,6 +105,8 @@ class Life:
     offset: float = 0.0  # of its clock
     faultless: bool = False
     compacting: bool = False
+    full: str | None = None  # why the journal is paused, as the state was told
+    retried_at: float = 0.0
 
 
 class SimServer(Server):
@@ -302,6 +304,7 @@ class Cluster:
         self.story: deque[tuple[float, str, list[Any], Any]] = deque(maxlen=120)
         self.restarts = 0
         self.compactions = 0
+        self.given_up: list[JobtreeError] = []  # lives that a failing disk has ended
         self.in_calm = 0  # restarts since
         self.turns = 0
         self.dials = 0
@@ -370,8 +373,12 @@ class Cluster:
         except Crash:
             self._crashed(None)
             return
+        except JobtreeError as problem:
+            self._gave_up(None, problem)
+            return
         self.checks.replayed(records)
-        tree, ledger = compactor.restored(disk, records)
+        with disk.untroubled():
+            tree, ledger = compactor.restored(disk, records)
         self.checks.same(tree, ledger, records)
         last = next((record for record in reversed(records) if not isinstance(record, r.SnapshotTaken)), None)
         if tree.outcome == "complete" and isinstance(last, r.RunEnded):
@@ -425,8 +432,12 @@ class Cluster:
         try:
             if self.happens(0.05):
                 life.journal.mark()
+            events += self._journal_news(life)
         except Crash:
             self._crashed(life)
+            return
+        except JobtreeError as problem:
+            self._gave_up(life, problem)
             return
         self._perform(life, events, life.state.step(events, self.now + life.offset))
         self._after_turn(life)
@@ -455,6 +466,8 @@ class Cluster:
                 self._grant(life, effect)
         except Crash:
             self._crashed(life)
+        except JobtreeError as problem:
+            self._gave_up(life, problem)
         self.network.lag = 0.0
 
     def _sync_slowly(self, life: Life) -> None:
@@ -465,14 +478,36 @@ class Cluster:
             life.inbox.insert(0, happened.Stalled(seconds))
             self.wake(life, self.now)
 
+    def _journal_news(self, life: Life) -> list[happened.Event]:
+        """Try again where there was no room, and tell the state."""
+        journal = life.journal
+        if journal.paused is not None and self.now >= life.retried_at + 1.0:
+            life.retried_at = self.now
+            journal.retry()
+        if journal.paused == life.full:
+            return []
+        life.full = journal.paused
+        return [happened.Paused(life.full)]
+
+    def _gave_up(self, life: Life | None, problem: JobtreeError) -> None:
+        """A master's disk has failed it: it says so in words, and ends; after a while it is started again."""
+        self.note("master", [f"gives up with exit status {problem.exit_status}: {problem}"], None)
+        self.given_up.append(problem)
+        self.checks.require(bool(str(problem)) and "\n" not in str(problem), f"no clear line: {problem!r}")
+        self.disk = (life.disk if life is not None else self.disk).after_crash(power=self.happens(self.faults.power))
+        self._forget(life)
+        self.at(self.now + 1 + self.rng.random(), self._start)
+
     def _after_turn(self, life: Life) -> None:
         if life.dead:
             return
         self.checks.state(life)
-        if self.happens(0.01):
+        if self.happens(0.01) and not life.journal.pending:
             self.checks.same(life.state.core.tree, life.state.core.ledger, read(life.disk))
         outcome = life.state.outcome
-        if outcome is not None:
+        if life.journal.paused is not None:
+            self.wake(life, self.now + 1.0)
+        if outcome is not None and not life.journal.pending:
             self.checks.same(life.state.core.tree, life.state.core.ledger, read(life.disk))
             self._ended(life, outcome.state)
             return
@@ -544,7 +579,11 @@ class Cluster:
     def _ended(self, life: Life, state: str) -> None:
         """A life has come to its own end."""
         life.disk.fuse = None
-        life.journal.close()
+        try:
+            life.journal.close()
+        except JobtreeError as problem:
+            self._gave_up(life, problem)
+            return
         tree = life.state.core.tree
         for link, worker in self.links.values():
             # What was sent has a moment to leave; then the socket is closed.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from random import Random
 
 from jobtree.master import records as r
@@ -9,8 +11,10 @@ from jobtree.master.journal.directory import Directory
 from jobtree.master.journal.holder import Holder
 from jobtree.master.journal.payloads import Payloads
 from jobtree.master.journal.reader import Reader
-from jobtree.master.journal.writer import Journal
+from jobtree.master.journal.writer import SEGMENT_BYTES, Journal
 from tests.support.memory_files import MemoryFiles
+
+from .trouble import Trouble
 
 TREE = "/tree"
 RUN = bytes(range(16))
@@ -22,11 +26,13 @@ class Crash(Exception):
 
 
 class Disk(MemoryFiles):
-    """Files in memory; when ``fuse`` operations have been made, the next one is cut short by a crash."""
+    """Files in memory; after ``fuse`` operations the next one is cut short by a crash; ``trouble`` lets some fail."""
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Random, segment_bytes: int = SEGMENT_BYTES) -> None:
         super().__init__()
         self.rng = rng
+        self.segment_bytes = segment_bytes
+        self.trouble: Trouble | None = None
         self.fuse: int | None = None
         self.archive: list[r.Record] = []  # what was compacted, as somebody remembers it who is not there
         self.dirty = False  # something has been written that no sync has covered
@@ -63,6 +69,14 @@ class Disk(MemoryFiles):
             raise Crash
         super().unlink(path)
 
+    @contextlib.contextmanager
+    def untroubled(self) -> Iterator[None]:
+        """Nothing of what troubles the disk is counted, or happens."""
+        with contextlib.ExitStack() as stack:
+            if self.trouble is not None:
+                stack.enter_context(self.trouble.away())
+            yield
+
     def _burnt(self) -> bool:
         if self.fuse is None:
             return False
@@ -71,9 +85,11 @@ class Disk(MemoryFiles):
 
     def after_crash(self, *, power: bool) -> Disk:
         """What the next master finds."""
-        after = Disk(self.rng)
+        after = Disk(self.rng, self.segment_bytes)
         after.archive = self.archive
         after._root = self.crash(self.rng, power=power)._root
+        if self.trouble is not None:
+            self.trouble.visit(after)
         return after
 
 
@@ -84,12 +100,13 @@ def take_up(disk: Disk) -> tuple[Journal, list[r.Record]]:
     reader = Reader(disk, directory)
     payloads = Payloads(disk, directory)
     found = _records(reader, payloads, disk.archive)
-    return Journal.open(disk, directory, epoch, reader.tail, payloads), found
+    return Journal.open(disk, directory, epoch, reader.tail, payloads, segment_bytes=disk.segment_bytes), found
 
 
 def read(disk: Disk) -> list[r.Record]:
-    """All that a reader finds."""
-    return _records(Reader(disk, Directory.open(disk, TREE)), None, disk.archive)
+    """All that a reader finds; of what troubles the disk it sees nothing."""
+    with disk.untroubled():
+        return _records(Reader(disk, Directory.open(disk, TREE)), None, disk.archive)
 
 
 def _records(reader: Reader, payloads: Payloads | None, archive: list[r.Record]) -> list[r.Record]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from jobtree.errors import StorageFailed
 from jobtree.ids import Attempt
 from jobtree.worker.scratch import Scratch, local_path, make_global, make_local, remove
 
@@ -81,3 +83,11 @@ def test_the_directories_of_others_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     Scratch(tmp_path).close()
     assert sorted(os.listdir(tmp_path)) == ["jobtree-elsewhere-0-abc", "mine"]
+
+
+def test_what_cannot_be_stored_is_said_with_what_to_do(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path)
+    shutil.rmtree(scratch.path)
+    with pytest.raises(StorageFailed, match=r"tasks/1-1 cannot be written: .* give another --scratch-dir"):
+        scratch.store(b"task", "tasks/1-1")
+    scratch.close()

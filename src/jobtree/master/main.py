@@ -38,6 +38,7 @@ from .effects import (
 from .fence import Fence
 from .fleet import Fleet
 from .journal.writer import Journal
+from .notice import Notice
 from .server import Server
 from .state import MasterState, Outcome
 from .sweeper import Sweeper
@@ -97,6 +98,7 @@ class Master:
     clock: Clock
     fence: Fence
     compaction: Compaction
+    notice: Notice
     spill: Callable[[int, int, bytes], list[Any]]  # writes a value to TREE/blobs; how a message names it
     interrupts: int = 0  # how many ^C count as pressed already: in a notebook the first one stops
     _signals: list[e.Event] = field(default_factory=list)
@@ -211,6 +213,7 @@ class Master:
         if journal.paused == self._paused:
             return []
         self._paused = journal.paused
+        self.notice.put(self._paused)
         if self._paused:
             self.display.say("ERROR", f"the journal can't be written, the run is paused: {self._paused}")
         else:

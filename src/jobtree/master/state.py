@@ -89,7 +89,7 @@ class MasterState:
         times = [self.contacts.deadline, self.core.scheduler.next_wake, self.control.deadline]
         if self._gives_out:
             times.append(self.dispatch.deadline)
-        if self._ending is not None:
+        if self._ending is not None and self.outcome is None:
             times.append(self._leave_at + (BATCH_GRACE if self._forced else 0.0))
         return min((time for time in times if time is not None), default=None)
 

@@ -142,6 +142,7 @@ class Status:
     workers: tuple[WorkerView, ...]
     blocks: tuple[BlockView, ...]
     seconds_left: float | None = None
+    paused: str = ""  # why the master waits and gives nothing out: its journal can't be written
 
     @property
     def is_complete(self) -> bool:

@@ -6,8 +6,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
+from ..files import Files
 from ..master.journal.holder import Holder
 from ..master.nodes import Phase
+from ..master.notice import read_notice
 from .failures import report
 from .history import History
 from .kept import BlockHistory, WorkerHistory
@@ -49,6 +51,7 @@ def status_of(history: History, now: float | None = None) -> Status:
         workers=tuple(_worker(worker, held) for worker in history.workers.values() if worker.left_at is None),
         blocks=tuple(_block(block) for block in history.blocks.values()),
         seconds_left=_seconds_left(history) if state is State.RUNNING else None,
+        paused=read_notice(Files(), str(history.path), history.directory.highest_epoch()) if state is State.RUNNING else "",
     )
 
 
@@ -124,6 +127,8 @@ def _block(block: BlockHistory) -> BlockView:
 def lines(status: Status, *, verbose: bool = False) -> Iterator[str | Table]:
     """The status as people read it: lines, and tables to be drawn as the output allows."""
     yield headline(status)
+    if status.paused:
+        yield f"  paused: {escape(status.paused)}; nothing is lost, and it goes on by itself when there is room"
     if status.state is State.STOPPED and status.reason:
         yield f"  {escape(status.reason)}; jobtree restart {escape(status.tree)} goes on from here"
     if status.names:

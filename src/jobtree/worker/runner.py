@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from mmap import mmap
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from jobtree.protocol.tracebacks import text_of
 from . import channel
 from .effects import Task
 from .failure import Stage, failure_of
+from .room import patiently
 from .settings import Settings
 from .stacks import answer_to_signal
 from .surroundings import Attendance, Voice, refuse_scattered
@@ -204,7 +206,7 @@ class _Runner:
         """A payload as a row names it: itself, or a blob."""
         if len(data) <= INLINE_LIMIT:
             return True, data
-        return list(blobs.write_blob(blobs.blob_path(self._tree, *attempt, blobs.RESULT), data)), b""
+        return list(patiently(partial(blobs.write_blob, blobs.blob_path(self._tree, *attempt, blobs.RESULT), data))), b""
 
     def _measure(self, wall: float) -> tuple[float, float, int, int]:
         """User and system seconds, peak memory in bytes, and the flag that says of what that is the peak."""

@@ -10,6 +10,7 @@ import stat
 import tempfile
 from pathlib import Path
 
+from jobtree.errors import StorageFailed
 from jobtree.ids import Attempt
 from jobtree.protocol.references import ALIAS
 
@@ -43,12 +44,17 @@ class Scratch:
         os.rename(os.path.join(self.path, "making"), os.path.join(self.path, "lock"))
 
     def store(self, data: bytes, name: str) -> str:
-        """Write `data` into a file that is there as a whole or not at all; returns its path."""
+        """Write `data` into a file that is there as a whole or not at all; returns its path. Raises StorageFailed."""
         path = os.path.join(self.path, name)
-        descriptor, temporary = tempfile.mkstemp(dir=self.path)
-        with open(descriptor, "wb") as file:
-            file.write(data)
-        os.rename(temporary, path)
+        try:
+            descriptor, temporary = tempfile.mkstemp(dir=self.path)
+            with open(descriptor, "wb") as file:
+                file.write(data)
+            os.rename(temporary, path)
+        except OSError as error:
+            raise StorageFailed(
+                f"{path} cannot be written: {error.strerror}; make room on {platform.node()}, or give another --scratch-dir"
+            ) from error
         return path
 
     def forget(self, attempt: Attempt) -> None:

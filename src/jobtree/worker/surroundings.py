@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from jobtree.protocol.messages import INLINE_LIMIT
 
 from . import channel, scratch
 from .effects import Task
+from .room import patiently
 from .settings import Settings
 from .texts import end_of, level_of
 from .underway import Messages
@@ -68,7 +70,7 @@ class Voice:
             if sha not in self._told:
                 self._told.add(sha)
                 if len(data) > INLINE_LIMIT:
-                    blobs.write_code(Path(self._settings.tree), sha, data)
+                    patiently(partial(blobs.write_code, Path(self._settings.tree), sha, data))
                 else:
                     self.say((channel.CODE_FOUND, sha), data)
         return [sha for sha, data in codes.items() if len(data) <= INLINE_LIMIT]
@@ -178,7 +180,7 @@ class Attendance:
         data = creation.data
         if len(data) > INLINE_LIMIT:
             path = blobs.blob_path(Path(self._settings.tree), *self.task.attempt, creation.n)
-            blob, data = list(blobs.write_blob(path, data)), b""
+            blob, data = list(patiently(partial(blobs.write_blob, path, data))), b""
         if creation.n == FOLLOW_ON:
             self.flush()
         extra = _extra(creation, blob)
