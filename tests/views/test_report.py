@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from jobtree.cli.main import main
+from jobtree.master import records as r
 from jobtree.views.history import History
 from jobtree.views.report import report_of
 from tests.views.scribe import DEAD, Scribe, whole_run
@@ -96,6 +97,20 @@ def test_the_page_shows_the_numbers_of_status_and_stats(tmp_path: Path) -> None:
     root, follow_on = page.data["recursion"]
     assert (root["name"], root["value"], follow_on["name"]) == ("top", pytest.approx(1.0 + 15.0), "total")
     assert [place["name"] for place in root["children"]] == ["leaf"], "a follow-on stands beside its predecessor"
+
+
+def test_blocks_tell_how_long_they_were_waited_for_and_what_they_cost(tmp_path: Path) -> None:
+    scribe = Scribe(tmp_path / "tree", holder=DEAD)
+    scribe.begin()
+    scribe.put(r.BlockPlanned(scribe.now, "jt-x-1", "big", 2), r.BlockKnown(scribe.now, "jt-x-1", ["7", "8"]))
+    scribe.now += 90
+    scribe.join(1, cpus=4.0, block="jt-x-1")
+    scribe.now += 1800
+    scribe.put(r.WorkerLeft(scribe.now, 1, "idle"), r.BlockPlanned(scribe.now, "jt-x-2", "big", 1))
+    scribe.close()
+    words = " ".join(page_of(scribe).text.split())
+    assert re.search(r"jt-x-1big2known0\S+ \S+1m30s2", words)
+    assert re.search(r"jt-x-2big1planned0\S+ \S+none came0", words)
 
 
 def test_a_run_in_which_nothing_has_ended_has_a_page_too(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def report_of(history: History, now: float | None = None) -> Iterator[str]:
         yield from _charts(timeline)
     yield from _names(stats)
     yield from _workers(history, until)
-    yield from _blocks(status)
+    yield from _blocks(history, status, until)
     yield f"<footer>Made by jobtree {_text(__version__)} on {_moment(now)}; charts by Apache ECharts.</footer></main>"
     document = _data(history, timeline, until)
     yield f"<script type='application/json' id='data'>{json.dumps(document).replace('<', chr(92) + 'u003c')}</script>"
@@ -270,15 +270,26 @@ def _workers(history: History, until: float) -> Iterator[str]:
     yield "</section>"
 
 
-def _blocks(status: Status) -> Iterator[str]:
+def _blocks(history: History, status: Status, until: float) -> Iterator[str]:
     if not status.blocks:
         return
+    paid: dict[str, float] = defaultdict(float)
+    waited: dict[str, float] = {}
+    for worker in history.workers.values():
+        joined = worker.joined
+        paid[joined.block] += joined.cpus * max(0.0, (until if worker.left_at is None else worker.left_at) - joined.at)
+        waited.setdefault(joined.block, joined.at)
     rows = []
     for block in status.blocks[-MOST_ROWS:]:
-        counts = [f"{block.n:,}", block.state, f"{block.ended:,}", _moment(block.planned_at)]
+        first = waited.get(block.name)
+        wait = duration(round(max(0.0, first - block.planned_at), 1)) if first is not None else "none came"
+        hours = f"{paid[block.name] / 3600:.3g}"
+        counts = [f"{block.n:,}", block.state, f"{block.ended:,}", _moment(block.planned_at), wait, hours]
         rows.append([_text(block.name), _text(block.pool), *counts, _text(block.reason)])
     yield f"<section><h2>{plural(len(status.blocks), 'block')}</h2>"
-    yield from _table(("<block", "<pool", "workers", "<state", "ended", "asked for", "<last reason"), rows)
+    yield from _table(
+        ("<block", "<pool", "workers", "<state", "ended", "asked for", "first came after", "core-hours", "<last reason"), rows
+    )
     yield "</section>"
 
 
