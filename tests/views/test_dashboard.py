@@ -118,6 +118,23 @@ def test_all_answers_have_the_numbers_of_the_verbs(tmp_path: Path) -> None:
         assert sum(bar[4] for bar in ask("/api/pictures")["timeline"]["bars"]) == 302
 
 
+def test_a_tree_that_goes_away_is_said_to_be_gone(tmp_path: Path) -> None:
+    scribe = Scribe(tmp_path / "tree")
+    scribe.begin()
+    with dashboard(scribe.path) as address:
+        base, token = parts(address)
+        given = Request(f"{base}/events", headers={"Authorization": f"Bearer {token}"})
+        with build_opener().open(given, timeout=60) as events:
+            assert json.loads(events.readline().removeprefix(b"data: "))["state"] == "running"
+            (tmp_path / "tree").rename(tmp_path / "elsewhere")
+            told = events.read().decode()
+        assert "event: gone" in told
+        assert "is gone: it was moved or removed" in told
+        status, _, body = fetch(f"{base}/api/overview", Authorization=f"Bearer {token}")
+        assert (status, b"gone" in body) == (404, True)
+    scribe.lock.release()
+
+
 @contextmanager
 def browser(dark: bool = False) -> Iterator[Any]:
     """A real Chromium without a window."""

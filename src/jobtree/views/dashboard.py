@@ -71,7 +71,7 @@ def application(live: Live, token: str, hosts: frozenset[str], control: Control 
         Route("/events/log", pages.log_events),
         Route("/metrics", pages.metrics),
     ]
-    errors: dict[Any, Any] = {JobtreeError: _refusal}
+    errors: dict[Any, Any] = {JobtreeError: _refusal, OSError: _refusal}
     return Starlette(routes=routes, exception_handlers=errors, middleware=[Middleware(_Gate, token=token, hosts=hosts)])
 
 
@@ -183,7 +183,11 @@ class _Pages:
     async def _overviews(self, request: Request) -> AsyncIterator[str]:
         last: object = None
         while not await request.is_disconnected():
-            document = await run_in_threadpool(self._overview)
+            try:
+                document = await run_in_threadpool(self._overview)
+            except (JobtreeError, OSError) as error:
+                yield f"event: gone\ndata: {json.dumps(str(error))}\n\n"
+                return
             now = (document["records"], document["state"])
             if now != last or document["state"] == "running":
                 last = now
@@ -200,7 +204,10 @@ class _Pages:
     async def _lines(self, request: Request, target: str) -> AsyncIterator[str]:
         batches = self._live.follow(target)
         while not await request.is_disconnected():
-            lines = await run_in_threadpool(_next, batches)
+            try:
+                lines = await run_in_threadpool(_next, batches)
+            except (JobtreeError, OSError):
+                lines = None  # the overview says why
             if lines is None:
                 yield "event: end\ndata: []\n\n"
                 return

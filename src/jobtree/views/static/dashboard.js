@@ -222,6 +222,7 @@
     if (["overview", "workers", "failures"].includes(where()[0])) showRun();
     document.documentElement.dataset.records = now.records;
   };
+  events.addEventListener("gone", event => { events.close(); at("contact").textContent = JSON.parse(event.data); });
   events.onerror = () => { at("contact").textContent = "no contact to the dashboard; trying again"; };
   addEventListener("hashchange", route);
   route();
