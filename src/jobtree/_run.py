@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, NoReturn, TypeVar, overload
 
 from . import __version__, _context
 from ._target import Target, name_of, requests_of
@@ -167,7 +167,20 @@ def _run_root(root: Target[Any], options: Options) -> Any:
     script = register_script()
     if "tree" not in options.origins and (script is None):
         options = replace(options, tree=_session_tree())
+    if options.dry_run:
+        _say_what_would_be(options, script)
     return _Life(options).run(root, script)
+
+
+def _say_what_would_be(options: Options, script: Any) -> NoReturn:
+    """`--dry-run`: what follows in the script is about a result that there is none of."""
+    from ._dry_run import dry_run
+
+    name = Path(script.to_wire()[0]).stem if script is not None else "session"
+    for line in dry_run(options, Path(os.path.abspath(options.tree)), name):
+        print(line)
+    sys.stdout.flush()
+    raise SystemExit(0)
 
 
 def _session_tree() -> Path:

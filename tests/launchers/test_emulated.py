@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,3 +69,31 @@ def test_lsf_divides_memory_where_the_site_reserves_it_per_slot(tmp_path: Path, 
     assert "select[mem>4096MB]" in share
     kilobytes = LsfLauncher(["worker"], tmp_path, LsfLauncher.Options(units="KB", memory_per="job")).describe("jt-a", 1, size)
     assert f"rusage[mem={4 << 20}]" in kilobytes
+
+
+def test_a_dry_run_prints_what_would_be_submitted_and_makes_nothing(tmp_path: Path, system: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import jobtree\nif __name__ == '__main__':\n    jobtree.main(jobtree.call(sum, [1]))\n")
+    words = [
+        sys.executable,
+        script.name,
+        "--dry-run",
+        "--launcher",
+        "lsf",
+        "--workers",
+        "3:9",
+        "--queue",
+        "long",
+        "--worker-time",
+        "2h",
+    ]
+    around = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    done = subprocess.run(words, cwd=tmp_path, env=around, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--workers 3:9    (command line)" in done.stdout
+    assert "bsub -J 'jt-script-RUN-1[1-3]'" in done.stdout
+    assert "-W 120 -q long" in done.stdout
+    assert "18 cpu hours" in done.stdout
+    assert f"{tmp_path}/jobTree/blocks" in done.stdout
+    assert not (tmp_path / "jobTree").exists()
+    assert not (system / "queue.json").exists() or '"jobs": {}' in (system / "queue.json").read_text()

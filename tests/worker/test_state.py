@@ -20,9 +20,11 @@ FORM = ["t", 1.0, 1, 0.0, None, False]
 class Bench:
     """A worker's state, and a master that says what the test wants."""
 
-    def __init__(self, cpus: float = 1.0, patience: float = 600.0) -> None:
+    def __init__(self, cpus: float = 1.0, patience: float = 600.0, life: float = 0.0) -> None:
         self.now = 100.0
         about = About("1", "3.11", "run", "u", "b", 0, "h", 1, cpus, 100, 0.0, patience)
+        if life:  # a batch system's
+            about.in_batch, about.until, about.life = True, self.now + life, life
         self.state = WorkerState(about, self.now, lambda: 1.0)
         self.effects = self.state.begin()
         self.epoch = 1
@@ -394,3 +396,47 @@ def test_a_second_signal_is_obeyed_at_once(bench: Bench) -> None:
 def test_a_worker_without_a_nursery_leaves_with_status_1(bench: Bench) -> None:
     bench.turn(e.NurseryFailed(1, "no memory"))
     assert bench.did(do.Exit) == [do.Exit(1, "runners can't be made: no memory")]
+
+
+def _row(cause: str, failure: dict[str, Any] | None) -> list[Any]:
+    return [1, 1, cause, 0, 0, None, None, 100.0, 1.0, 0.0, 0.0, 100, None, failure]
+
+
+def test_a_worker_says_how_long_it_has_and_takes_nothing_new_before_its_end() -> None:
+    bench = Bench(life=100.0)
+    bench.connect()
+    (hello,) = bench.said(Type.HELLO)
+    assert hello.body[0]["left"] == 100.0
+    bench.hears(Type.WELCOME, [{"worker": 1}, []])
+    bench.run()
+    bench.turn(after=91.0)
+    assert bench.state.leaving
+    assert not bench.state.exited, "what runs may go on for a while"
+    bench.turn(after=6.5)
+    (exit_,) = bench.did(do.Exit)
+    assert exit_.status == 0
+    assert "time is up" in exit_.reason
+
+
+@pytest.mark.parametrize(
+    ("cause", "failure"),
+    [("signal", {"exit": -15}), ("exit", {"exit": 143}), ("exception", {"exit": None, "type": "KeyboardInterrupt"})],
+)
+def test_a_target_that_dies_of_what_ends_the_whole_job_has_not_failed(cause: str, failure: dict[str, Any]) -> None:
+    bench = Bench(life=1000.0)
+    bench.welcome()
+    bench.run()
+    bench.turn(e.Ended(1, _row(cause, failure), b""))
+    assert not bench.said(Type.DONE)
+    bench.turn(e.Signalled("SIGTERM"))
+    assert not bench.said(Type.DONE), "it is lost with its worker, and costs no retry"
+    assert bench.said(Type.BYE)
+
+
+def test_a_target_that_ends_itself_by_such_a_signal_has_failed_a_moment_later() -> None:
+    bench = Bench(life=1000.0)
+    bench.welcome()
+    bench.run()
+    bench.turn(e.Ended(1, _row("signal", {"exit": -15}), b""))
+    bench.turn(after=1.1)
+    assert len(bench.said(Type.DONE)) == 1
