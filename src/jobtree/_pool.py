@@ -66,6 +66,8 @@ def worker_command(options: Options, tree: Path, size: WorkerSize, local: bool) 
     worker = Path(__file__).with_name("worker") / "__main__.py"
     command = [sys.executable, "-P", str(worker), str(tree), "--cpus", f"{size.cpus:g}"]
     command += ["--memory", str(size.memory_bytes), "--patience", f"{options.worker_patience:g}"]
+    if options.pin:
+        command.append("--pin")
     if options.scratch_dir is not None:
         command += ["--scratch-dir", str(options.scratch_dir)]
     if not local:

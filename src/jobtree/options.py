@@ -106,6 +106,8 @@ class Options:
         help="how long a restarted master waits for the workers of the last one (default 60s)")
     lost_after: float = row(WORKERS, parse.silence, "TIME", 60.0,
         help="silence after which a worker counts as lost (default 60s)")
+    pin: bool = row(WORKERS, parse.flag, "", False,
+        help="pin each target to cores of its own")
     scratch_dir: Path | None = row(WORKERS, parse.path, "DIR", None,
         help="where local temp dirs are made (default $TMPDIR)")
 

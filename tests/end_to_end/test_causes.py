@@ -202,3 +202,22 @@ def test_a_post_mortem_stands_in_the_remote_frames(project: Project) -> None:
                     print([frame.name for frame in traceback.extract_tb(error.__traceback__)][-2:])
     """
     assert project.script(source).lines == ["['load', 'deep']"]
+
+
+def test_pinned_targets_run_on_cores_of_their_own(project: Project) -> None:
+    source = """
+        import os, pathlib, time, jobtree
+
+        @jobtree.target
+        def where(name):
+            pathlib.Path(name).touch()
+            while not all(pathlib.Path(other).exists() for other in ("one", "two")):
+                time.sleep(0.01)
+            return sorted(os.sched_getaffinity(0))
+
+        if __name__ == "__main__":
+            one, two = jobtree.run([where("one"), where("two")], tree="T", worker_cpus=2, pin=True)
+            cores = len(os.sched_getaffinity(0))
+            print(len(one) == len(two) == 1 and (one != two) if cores >= 2 else "too few cores")
+    """
+    assert project.script(source).lines in (["True"], ["too few cores"])

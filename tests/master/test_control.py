@@ -6,7 +6,7 @@ from typing import Any
 
 from jobtree.ids import Attempt
 from jobtree.master import records as r
-from jobtree.master.events import Asked
+from jobtree.master.events import Asked, BlockSubmitted
 from jobtree.master.nodes import Phase
 from jobtree.protocol.messages import Type
 from tests.support.office import Office
@@ -149,3 +149,14 @@ def test_only_what_runs_has_a_stack() -> None:
     assert "it is ready" in ask(office, "stack", target=5)["error"]
     assert "it is waiting" in ask(office, "stack", target=1)["error"]
     assert "no such" in ask(office, "stack", target=50)["error"]
+
+
+def test_a_run_that_has_ended_does_not_wait_busily_for_a_worker_that_stays() -> None:
+    office = with_children()
+    (planned,) = [record for record in office.records if isinstance(record, r.BlockPlanned)]
+    office.turn(BlockSubmitted(planned.name, ["w"]))
+    ask(office, "stop", now=True)
+    for _ in range(20):
+        office.turn(after=10.0)
+    assert office.state.outcome is None
+    assert office.state.deadline is None or office.state.deadline > office.now

@@ -6,7 +6,10 @@ from random import Random
 
 import pytest
 
+from jobtree.ids import Attempt
 from jobtree.worker.devices import Devices
+from jobtree.worker.effects import Task
+from jobtree.worker.slots import Slots
 
 
 def test_whole_gpus_are_nobody_elses() -> None:
@@ -44,3 +47,20 @@ def test_no_gpu_is_ever_used_more_than_whole(seed: int) -> None:
             devices.give_back(*held.pop(rng.randrange(len(held))))
         assert all(-1e-6 <= left <= 1 + 1e-6 for left in devices.left.values())
         assert sum(devices.left.values()) == pytest.approx(4 - sum(amount for _, amount in held), abs=1e-3)
+
+
+def test_targets_are_pinned_to_cores_of_their_own_while_there_are_some() -> None:
+    slots = Slots(4.0, 8 << 30, 0.0, cores=[3, 5, 7, 9])
+    slots.start_epoch(1)
+    tasks = [
+        Task(Attempt(1, n), n, 1, ["t", cpus, 1 << 20, 0.0, None, False], "", b"") for n, cpus in enumerate((2.0, 1.0, 0.5, 0.5))
+    ]
+    for task in tasks:
+        slots.add(task)
+    slots.fill()
+    assert [task.cores for task in tasks] == [[3, 5], [7], [9], [9]]
+    slots.finished(1, tasks[0].attempt, 1.0)
+    more = Task(Attempt(1, 9), 9, 1, ["t", 2.0, 1 << 20, 0.0, None, False], "", b"")
+    slots.add(more)
+    slots.fill()
+    assert more.cores == [3, 5]

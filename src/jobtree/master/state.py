@@ -90,7 +90,10 @@ class MasterState:
         if self._gives_out:
             times.append(self.dispatch.deadline)
         if self._ending is not None and self.outcome is None:
-            times.append(self._leave_at + (BATCH_GRACE if self._forced else 0.0))
+            if not self._forced:
+                times.append(self._leave_at)
+            elif self.core.settings.on_cluster:
+                times.append(self._leave_at + BATCH_GRACE)
         return min((time for time in times if time is not None), default=None)
 
     @property

@@ -50,7 +50,7 @@ def pack_task(task: Task) -> bytes:
     packed: bytes = msgpack.packb(
         (
             *task.attempt, task.target, task.ordinal, task.form, task.temp, task.payload, task.blob,
-            task.values, task.ready, task.devices,
+            task.values, task.ready, task.cores, task.devices,
         ),
         unicode_errors=_TEXT_ERRORS,
     )  # fmt: skip

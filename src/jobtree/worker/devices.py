@@ -1,4 +1,4 @@
-"""Which gpus a target may see: whole ones for itself, shares of one with others."""
+"""Which gpus a target may see, or which cores it may run on: whole ones for itself, shares of one with others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SLACK = 1e-6
 
 
 class Devices:
-    """The gpus of one worker, by the names under which CUDA knows them."""
+    """The gpus of one worker, by the names under which CUDA knows them; or its cores, by their numbers."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.left = dict.fromkeys(names, 1.0)

@@ -22,6 +22,7 @@ class Task:
     blob: list[Any] | None = None  # [size, sha256, creator's epoch, creator's number, n] when the payload lies in TREE/blobs
     values: list[Any] = field(default_factory=list)  # kept promises: [epoch, number, n, VALUE_*, argument, bytes]
     ready: float = 0.0
+    cores: list[int] = field(default_factory=list)  # that it is pinned to; none: all that the worker may use
     devices: list[str] | None = None  # the gpus that it may see; None where this worker has none at all
 
 

@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--cpus", type=float, help="cpus that targets may use here (default: all that this process may)")
     made.add_argument("--memory", metavar="SIZE", help="memory that targets may use here (default: all there is)")
     made.add_argument("--gpus", type=float, help="gpus that targets may use here (default: those in $CUDA_VISIBLE_DEVICES)")
+    made.add_argument("--pin", action="store_true", help="pin each target to cores of its own")
     made.add_argument("--patience", type=float, default=600.0, help="seconds to go on looking for a lost master (default 600)")
     made.add_argument("--scratch-dir", type=Path, help="where local temp dirs are made (default: $TMPDIR)")
     made.add_argument("--walltime", type=float, help="seconds after which something ends this worker (default: nothing does)")
@@ -171,7 +172,8 @@ def _about(tree: Path, arguments: argparse.Namespace, now: float) -> Any:
     from .state import About
 
     # Of several workers on one machine that know nothing of each other, the first one has the gpus.
-    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "") if arguments.index == 0 else ""
+    alone = arguments.in_batch or arguments.index == 0
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "") if alone else ""
     devices = [name.strip() for name in seen.split(",") if name.strip()]
     connection = read_connection(tree / "connection")
     return About(
@@ -187,11 +189,27 @@ def _about(tree: Path, arguments: argparse.Namespace, now: float) -> Any:
         memory=int(parse_size(arguments.memory)) if arguments.memory is not None else _all_memory(),
         gpus=arguments.gpus if arguments.gpus is not None else float(len(devices)),
         devices=tuple(devices),
+        cores=_cores(arguments),
         patience=arguments.patience,
         in_batch=arguments.in_batch,
         until=now + arguments.walltime if arguments.walltime is not None else None,
         life=arguments.walltime or 0.0,
     )
+
+
+def _cores(arguments: argparse.Namespace) -> tuple[int, ...]:
+    """The cores to pin targets to: those that the batch system has given, or with --pin our share of what there is.
+
+    Without either nobody is pinned, for two workers on one machine that know nothing of each other must not share core 0.
+    """
+    ours = sorted(os.sched_getaffinity(0))
+    if arguments.in_batch and len(ours) < (os.cpu_count() or 0):
+        return tuple(ours)
+    if not arguments.pin:
+        return ()
+    count = max(1, int(arguments.cpus or len(ours)))
+    first = 0 if arguments.in_batch else arguments.index * count
+    return tuple(ours[first : first + count])
 
 
 def _all_memory() -> int:

@@ -92,6 +92,8 @@ class _Runner:
         self._traces = traces
         self._voice = voice
         self._cpus: float | None = None
+        self._cores: list[int] = []
+        self._all_cores = os.sched_getaffinity(0)
         self._devices: list[str] | None = None
         self._usage = resource.getrusage(resource.RUSAGE_SELF)
         self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -119,6 +121,9 @@ class _Runner:
         if task.devices is not None and task.devices != self._devices:
             self._devices = task.devices
             self._traces.set_devices(task.devices)
+        if task.cores != self._cores:
+            self._cores = task.cores
+            os.sched_setaffinity(0, task.cores or self._all_cores)
         limit = task.form[4]
         around = Attendance(task, self._settings, self._voice, None if limit is None else begun + limit)
         self._around = around

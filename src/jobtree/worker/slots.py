@@ -37,6 +37,7 @@ class Runner:
     gpus: float = 0.0
     shape: tuple[float, int, float] | None = None
     taking_back: bool = False
+    cores: list[str] = field(default_factory=list)
     devices: list[str] = field(default_factory=list)  # the gpus that its targets may see
     emptied: bool = False  # it has been asked for all that it had not begun, and been given nothing since
     dying: bool = False
@@ -46,7 +47,8 @@ class Runner:
 class Slots:
     """The worker's resources, its runners and its queue."""
 
-    def __init__(self, cpus: float, memory: int, gpus: float, devices: Sequence[str] = ()) -> None:
+    def __init__(self, cpus: float, memory: int, gpus: float, devices: Sequence[str] = (), cores: Sequence[int] = ()) -> None:
+        self.cores = Devices(map(str, cores))
         self.devices = Devices(devices or [str(number) for number in range(int(gpus))])
         self.cpus, self.memory, self.gpus = cpus, memory, gpus
         self.free_cpus, self.free_memory, self.free_gpus = cpus, memory, gpus
@@ -157,7 +159,9 @@ class Slots:
             self.free_cpus -= runner.cpus
             self.free_memory -= runner.memory
             self.free_gpus -= runner.gpus
+            runner.cores = self.cores.take(runner.cpus) if self.cores.left and self.cores.fits(runner.cpus) else []
             runner.devices = self.devices.take(runner.gpus) if runner.gpus else []
+        task.cores = [int(core) for core in runner.cores]
         if self.gpus:
             task.devices = runner.devices
         runner.tasks[task.attempt] = task
@@ -190,7 +194,8 @@ class Slots:
         self.free_memory += runner.memory
         self.free_gpus += runner.gpus
         self.devices.give_back(runner.devices, runner.gpus)
-        runner.devices = []
+        self.cores.give_back(runner.cores, runner.cpus)
+        runner.cores, runner.devices = [], []
         runner.cpus, runner.memory, runner.gpus, runner.shape = 0.0, 0, 0.0, None
 
     def _retire(self, runner: Runner) -> list[Effect]:

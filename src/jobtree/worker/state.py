@@ -72,6 +72,7 @@ class About:
     in_batch: bool = False  # a batch system has started it, and ends it when it likes
     until: float | None = None  # when that will be, at the latest
     life: float = 0.0
+    cores: tuple[int, ...] = ()  # that targets are pinned to, each to its own; none: nobody is pinned
     devices: tuple[str, ...] = ()  # the gpus by name, where they have other names than 0, 1, ...
 
 
@@ -80,7 +81,7 @@ class WorkerState:
 
     def __init__(self, about: About, now: float, chance: Callable[[], float]) -> None:
         self.about = about
-        self.slots = Slots(about.cpus, about.memory, about.gpus, about.devices)
+        self.slots = Slots(about.cpus, about.memory, about.gpus, about.devices, about.cores)
         self.holdings = Holdings()
         self.contact = Contact.DIALLING
         self.epoch = 0
