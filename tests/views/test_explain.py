@@ -77,3 +77,19 @@ def test_what_is_not_there_yet_or_any_more_is_told_apart_from_what_never_was(scr
     assert told(scribe, child).phase == "done"
     with pytest.raises(UsageError, match="no target 99"):
         told(scribe, 99)
+
+
+def test_who_waits_for_a_licence_is_told_who_holds_it(tmp_path: Path) -> None:
+    scribe = Scribe(tmp_path / "tree", holder=DEAD)
+    scribe.begin()
+    scribe.put(r.EpochBegan(scribe.now, scribe.epoch + 1, "here", 42, {"resources": {"licence": 1.0}}))
+    scribe.epoch += 1
+    scribe.join(1)
+    form = ["needy", None, {"resources": {"licence": 1.0}}]
+    attempt = scribe.assign(1)
+    scribe.put(r.TargetsCreated([1, 1], b"xx", scribe.now, *attempt, 2, 1, [form], [0, 2], {}))
+    row = scribe.row(attempt)
+    row[3] = 2
+    scribe.put(r.AttemptsCommitted([0], b"", scribe.now, 1, [row]))
+    scribe.assign(2)
+    assert "of licence the run has 1, and 1 is in use, held by needy:2" in told(scribe, 3).lines

@@ -143,8 +143,18 @@ class _Explainer:
             yield f"{plural(others, 'other target')} are ready too"
         if isinstance(what, Node):
             yield from self._losses(what)
+        yield from self._named(what.form)
         yield from self._workers(what.form)
         yield from self._blocks()
+
+    def _named(self, form: Form) -> Iterator[str]:
+        """What the whole run has of named resources, and who uses it."""
+        capacities = self.tree.options.get("resources") or {}
+        for name in self._needs(form)[3]:
+            used = {_told(node): self._needs(node.form)[3].get(name, 0.0) for node in self.tree.current.values()}
+            users = [told for told, amount in used.items() if amount]
+            more = f", held by {', '.join(users[:MOST_NAMED])}{' and others' if len(users) > MOST_NAMED else ''}" if users else ""
+            yield f"of {escape(name)} the run has {capacities.get(name, 0):g}, and {sum(used.values()):g} is in use{more}"
 
     def _asks(self, form: Form) -> str:
         cpus, memory, gpus, named = self._needs(form)
