@@ -140,8 +140,9 @@
     }));
   }
 
-  async function showTarget(id) {
+  async function showTarget(id, again) {
     const target = await ask("/api/target/" + id);
+    if (where()[1] !== id) return; // the reader has gone on
     at("target-title").textContent = `${target.name}:${target.id}`;
     facts(at("target-facts"), [["state", target.state], ...Object.entries(target.asked).map(([key, value]) => ["asked " + key, key === "memory" ? size(Number(value)) : value])]);
     const failed = Boolean(target.failure.cause), why = target.why.join("\n");
@@ -151,9 +152,12 @@
     at("target-failure").hidden = !failed;
     if (failed) at("target-output").textContent = why + (target.failure.output.split("\n").length > 30 ? "\n\n" + target.failure.output : "");
     at("target-actions").hidden = !(now && now.control);
+    at("do-retry").hidden = !["failed", "cancelled"].includes(target.state);
+    at("do-cancel").hidden = ["done", "failed", "cancelled"].includes(target.state);
+    if (again) return;
     at("target-log").textContent = target.log.join("\n");
     at("target-log").scrollTop = at("target-log").scrollHeight;
-    follow("/events/log?target=" + id, at("target-log"), target.state === "running" || target.state === "ready");
+    follow("/events/log?target=" + id, at("target-log"), now && now.state === "running" && target.state !== "done");
   }
 
   function follow(path, element, really) {
@@ -176,7 +180,7 @@
     following = null;
   }
 
-  const pages = { overview: showRun, recursion: () => { at("places").replaceChildren(); openPlace(at("places"), -1); }, workers: showRun, failures: showRun, log: showLog, target: showTarget };
+  const pages = { overview: showRun, recursion: () => { at("places").replaceChildren(); openPlace(at("places"), -1); }, workers: showRun, failures: showRun, log: showLog, target: id => showTarget(id, false) };
 
   async function showLog() {
     at("log").textContent = (await ask("/api/log")).lines.join("\n") + "\n";
@@ -213,7 +217,9 @@
 
   const events = new EventSource("/events");
   events.onmessage = event => {
+    const before = now;
     now = JSON.parse(event.data);
+    if (where()[0] === "target" && (!before || before.records !== now.records)) showTarget(where()[1], Boolean(before)).catch(complain);
     at("tree").textContent = now.tree;
     document.title = `${now.state}: ${now.tree}`;
     at("state").textContent = now.state;
