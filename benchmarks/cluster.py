@@ -10,6 +10,7 @@ import heapq
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,8 +58,6 @@ class Cluster:
     now: float = 1000.0
 
     def __post_init__(self) -> None:
-        gc.freeze()
-        gc.disable()  # as the master does
         settings = Settings(run="run", version="1", python="3", workers=0, target_time=self.target_time)
         self.nodes: dict[int, Node] = {}
         self._events: list[tuple[float, int, Node, Attempt]] = []
@@ -149,6 +148,16 @@ class Cluster:
     def _said(self, node: Node, kind: Type, body: list[Any], data: bytes = b"") -> happened.Received:
         node.sent += 1
         return happened.Received(node.peer, kind, node.sent, body, data)
+
+
+@contextmanager
+def quiet_gc() -> Iterator[None]:
+    """As in the master's loop: no collections in the middle of a turn."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _row(attempt: Attempt, created: int, wall: float) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.cluster import Cluster
+from benchmarks.cluster import Cluster, quiet_gc
 from benchmarks.measure import Figures, Setting, Workload
 
 SHAPES, WORKERS, SLOTS, COUNT = 500, 200, 1, 5000
@@ -18,7 +18,8 @@ def workload(setting: Setting) -> Workload:
         forms = [[f"name{n}", None, {"memory": (1 << 30) + n * (10 << 20)}] for n in range(SHAPES)]
         cluster.fan_out(forms, count)
         begun = len(cluster.turns)
-        cluster.run()
+        with quiet_gc():
+            cluster.run()
         assert cluster.state.core.tree.outcome == "complete", "not all is done"
         turns = sorted(cluster.turns)
         return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 
-from benchmarks.cluster import Cluster
+from benchmarks.cluster import Cluster, quiet_gc
 from benchmarks.measure import Figures, Setting, Workload
 
 WORKERS, COUNT = 10_000, 100_000
@@ -23,7 +23,8 @@ def workload(setting: Setting) -> Workload:
         tracemalloc.stop()
         joined = len(cluster.turns)
         cluster.fan_out([["work", None, {}]], count)
-        cluster.run()
+        with quiet_gc():
+            cluster.run()
         assert cluster.state.core.tree.outcome == "complete", "not all is done"
         assert len(cluster.state.core.roster) == workers, "a worker was given up that was there"
         turns = sorted(cluster.turns[joined:])
