@@ -75,7 +75,7 @@ class Cluster:
                 self.nodes[peer] = Node(peer, slots)
                 about = {
                     "version": "1", "python": "3", "run": "run", "uid": f"u{peer}", "block": "", "index": 0, "host": f"h{peer}",
-                    "pid": 1, "cpus": float(slots), "memory": memory, "gpus": 0.0, "seen": [0, 0], "held": [],
+                    "pid": 1, "cpus": float(slots), "memory": memory, "gpus": 0.0, "left": 0.0, "seen": [0, 0], "held": [],
                 }  # fmt: skip
                 hellos.append(happened.Hello(peer, 0, 1, about))
             self.turn(hellos)

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.report import number
+
 #: What is drawn: peers do the same work there.
 DRAWN = ("fanout", "chain", "sleep10ms")
 
@@ -40,9 +42,13 @@ def _draw(workloads: list[dict[str, Any]], output: Path) -> None:
         bars = axis.barh(
             list(values), list(values.values()), color=["#2a6f97" if who[:7] == "jobtree" else "#adb5bd" for who in values]
         )
-        axis.bar_label(bars, fmt="{:,.3g}", padding=3)
-        axis.set_xscale("log")
-        axis.set_xlim(right=max(values.values()) * 6)
+        axis.bar_label(bars, labels=[number(value) for value in values.values()], padding=3)
+        low, high = min(values.values()), max(values.values())
+        if high > 10 * low:
+            axis.set_xscale("log")
+            axis.set_xlim(low / 3, high * 6)
+        else:
+            axis.set_xlim(0, high * 1.2)
         axis.invert_yaxis()
         axis.set_title(f"{workload['name']}: {name.replace('_per_s', ' / s').replace('_', ' ')}", fontsize=10)
         axis.spines[["top", "right"]].set_visible(False)

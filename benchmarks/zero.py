@@ -121,7 +121,7 @@ class _Worker:
         about = {
             "version": __version__, "python": f"{sys.version_info.major}.{sys.version_info.minor}", "run": connection.run,
             "uid": secrets.token_hex(8), "block": self._block, "index": self._index, "host": platform.node(), "pid": os.getpid(),
-            "cpus": 2.0, "memory": 8 << 30, "gpus": 0.0, "seen": [0, 0], "held": [],
+            "cpus": 2.0, "memory": 8 << 30, "gpus": 0.0, "left": 0.0, "seen": [0, 0], "held": [],
         }  # fmt: skip
         self._send(Type.HELLO, [about])
 
