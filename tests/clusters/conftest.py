@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,13 +21,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def clusters() -> None:
+def clusters() -> Iterator[None]:
+    """Both systems, taken down afterwards unless $JT_CLUSTER_KEEP says 1."""
     reason = hosts.reason_to_skip()
     if reason:
         pytest.skip(reason)
     for system in SYSTEMS:
         hosts.bring_up(system)
     hosts.prepare_user()
+    yield
+    if os.environ.get("JT_CLUSTER_KEEP") != "1":
+        for system in SYSTEMS:
+            hosts.take_down(system)
 
 
 Start = Callable[..., hosts.Run]

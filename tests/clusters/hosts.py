@@ -41,10 +41,17 @@ def bring_up(system: str) -> None:
     _checked([str(SCRIPTS / f"{system}-up"), str(NODES)], environment=environment, seconds=600)
 
 
+def take_down(system: str) -> None:
+    """Stop a batch system, and remove the hosts when nobody uses them."""
+    _checked([str(SCRIPTS / f"{system}-down")])
+
+
 def prepare_user() -> None:
     """Give the ordinary user a Python with what jobtree needs, and jobtree's source as it is now."""
     WORK.mkdir(exist_ok=True)
     if not (VENV / ".ready").exists():
+        if subprocess.run([PYTHON, "-c", "import venv, ensurepip"], capture_output=True, check=False).returncode:
+            _checked(["apt-get", "install", "-y", "-q", "--no-install-recommends", "python3", "python3-venv"], seconds=600)
         _checked([PYTHON, "-m", "venv", "--clear", str(VENV)], seconds=120)
         _checked([str(VENV / "bin/pip"), "install", "--quiet", "--disable-pip-version-check", *NEEDED], seconds=600)
         (VENV / ".ready").touch()

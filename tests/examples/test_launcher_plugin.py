@@ -26,6 +26,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
+@pytest.mark.slow
 class TestShelf(LauncherContract):
     submit_program = "shelf"
     list_program = "shelf"

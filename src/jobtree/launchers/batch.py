@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import shutil
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ log = logging.getLogger("jobtree.launchers")
 
 #: Polls in a row that must not list a block, before it counts as ended though no accounting tells how.
 MISSES = 3
+#: Seconds until the system is asked again why the same jobs wait: that is one more command than a poll.
+ASK_AGAIN = 150.0
 #: Blocks in one command.
 CHUNK = 200
 
@@ -54,7 +57,7 @@ class _Memory:
 
     missed: dict[BlockId, int] = field(default_factory=dict)
     cancelled: set[BlockId] = field(default_factory=set)
-    listed: set[BlockId] = field(default_factory=set)
+    asked: dict[tuple[str, BlockState], tuple[float, str]] = field(default_factory=dict)  # why they wait: when asked, the answer
 
 
 class BatchLauncher(ABC):
@@ -155,7 +158,6 @@ class BatchLauncher(ABC):
         self._evict(listed, {one.name for one in disowned})
         ours = {one.block: one for one in listed if open_.get(one.block) == one.name}
         for block, one in ours.items():
-            self._memory.listed.add(block)
             self._memory.missed.pop(block, None)
             found[block] = BlockStatus(one.state, one.reason)
             if one.state is BlockState.ENDED:
@@ -171,15 +173,17 @@ class BatchLauncher(ABC):
             one = self.records.of(block)
             if found[block].state in (BlockState.PENDING, BlockState.ERROR, BlockState.HELD) and not found[block].reason and one:
                 asked.setdefault((one.name, found[block].state), []).append(block)
-        if not asked:
-            return
-        try:
-            told = self.reasons([some[0] for some in asked.values()])
-        except LauncherError as error:
-            log.info("why workers wait is not known: %s", error)
-            return
-        for some in asked.values():
-            reason = told.get(some[0], "")
+        now = time.monotonic()
+        due = {key: some[0] for key, some in asked.items() if now - self._memory.asked.get(key, (-ASK_AGAIN, ""))[0] >= ASK_AGAIN}
+        if due:
+            try:
+                told = self.reasons(list(due.values()))
+            except LauncherError as error:
+                log.info("why workers wait is not known: %s", error)
+                told = {}
+            self._memory.asked.update({key: (now, told.get(block, "")) for key, block in due.items()})
+        for key, some in asked.items():
+            reason = self._memory.asked.get(key, (0.0, ""))[1]
             found.update({block: BlockStatus(found[block].state, reason) for block in some if reason})
 
     def _judge_missing(self, found: dict[BlockId, BlockStatus], missing: list[BlockId]) -> None:

@@ -172,7 +172,10 @@ class Connector:
                 return
         if waited >= ANSWER_WITHIN or not (self._race or self._names):
             assert self._connection is not None
-            self._fail(events, f"nobody answers at {', '.join(self._connection.addresses)}")
+            addresses = self._connection.addresses
+            here = all("127.0.0.1" in address for address in addresses)
+            hint = " (on its own machine only; started with --bind 0.0.0.0 it is there for others, too)" if here else ""
+            self._fail(events, f"nobody answers at {', '.join(addresses)}{hint}")
 
     def _settle(self, line: _Line) -> None:
         for other in self._race:
