@@ -73,7 +73,7 @@ class _Chain:
         self.parent = parent
         self.tolerant = tolerant
         self.failed = False
-        self.failure: Failure | Cancelled = Failure(name, "blocked", "a target that it waits for failed")
+        self.failure = Failure(name, "blocked", "a target that it waits for failed")
         self.takers: list[_Node] = []
         self.temp: Path | None = None
 
@@ -107,7 +107,6 @@ class _Run:
         self._replaced: dict[PromiseKey, object] = {}
         self._codes: dict[str, bytes] = {}
         self._ready: list[_Node] = []
-        self._dropped: set[PromiseKey] = set()  # cancelled by a sibling
         self._temps: set[Path] = set()
 
     def run(self, root: Creation) -> Any:
@@ -125,10 +124,6 @@ class _Run:
             shutil.rmtree(temp, ignore_errors=True)
 
     def _run_node(self, node: _Node) -> None:
-        if node.chain.key in self._dropped:
-            node.chain.tolerant, node.chain.failure = True, Cancelled(node.chain.name)
-            self._settle(node, failed=True)
-            return
         if node.blocked:
             self._settle(node, failed=True)
             return
@@ -151,7 +146,6 @@ class _Run:
         assert attempt.result is not None
         self._results[node.key] = (attempt.identity, attempt.result)
         self._codes.update(attempt.result.codes)
-        self._dropped |= attempt.cancelled - {node.chain.key}
         children: dict[int, _Node] = {}
         for creation in attempt.creations:
             self._codes.update(creation.codes)
@@ -338,7 +332,7 @@ class _Attempt:
         return None if limit is None else max(0.0, limit - (time.monotonic() - self._begun))
 
     def cancel(self, key: PromiseKey) -> None:
-        """No child has begun, for it waits for this attempt's end; a sibling may have."""
+        """No child has begun, for it waits for this attempt's end. (Siblings that can be named have run already, one by one.)"""
         self.cancelled.add(key)
 
     def _forget_global_temp(self) -> None:
