@@ -19,7 +19,8 @@ from jobtree.launchers.base import BlockId, BlockState, SubmitRefused, WorkerSiz
 from jobtree.launchers.batch import BatchLauncher, Job, Listed, user_name
 from jobtree.launchers.settings import setting
 
-#: What supervisor, nursery and runner take of address space, measured; h_vmem counts it, and a job over it is killed.
+#: For the address space of supervisor, nursery and runner, which h_vmem counts, with a kill: 172 MiB were measured, and libraries
+#: that a script imports, and threads, take far more than they use.
 ADDRESS_SPACE = 1 << 30
 OWN_SHARE = 512 << 20
 #: Attributes that count address space and not memory in use.

@@ -21,7 +21,7 @@ from jobtree.launchers.batch import BatchLauncher, Job, Listed
 from jobtree.launchers.records import Submission
 from jobtree.launchers.settings import setting
 
-#: parasol limits address space, of which supervisor, nursery and runner take so much, measured.
+#: parasol limits address space; a worker takes 172 MiB of it, and a script's libraries and threads much more.
 ADDRESS_SPACE = 1 << 30
 #: A command is one datagram.
 LONGEST = 1200
