@@ -27,6 +27,7 @@ from jobtree.worker.connection import Connector
 from jobtree.worker.events import Connected, Received
 
 COUNT, SILENT = "JOBTREE_BENCHMARK_COUNT", "JOBTREE_BENCHMARK_SILENT"
+SILENT_SECONDS = 30.0
 PIECE = 1000
 #: Ends in one message, as a real worker sends them at the most.
 GATHER = 500
@@ -66,14 +67,17 @@ class _Worker:
         """Answer until the master says stop."""
         (self._tree / "zero.pid").write_text(str(os.getpid()))
         self._connector.dial(0.0)
-        while True:
+        heard = time.monotonic()
+        while time.monotonic() - heard < SILENT_SECONDS:  # else its master is gone, or has refused it
             for event in self._connector.poll(1.0):
                 match event:
                     case Connected():
                         self._greet()
-                    case Received(message) if self._session.accepts(message) and self._obey(message):
-                        self._connector.close(0.1)
-                        return
+                    case Received(message) if self._session.accepts(message):
+                        heard = time.monotonic()
+                        if self._obey(message):
+                            self._connector.close(0.1)
+                            return
 
     def _obey(self, message: Message) -> bool:
         match message.type:
