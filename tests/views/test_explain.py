@@ -51,6 +51,14 @@ def test_what_is_ready_is_compared_with_what_the_workers_have(scribe: Scribe) ->
     assert "pending (queue is full)" in text
 
 
+def test_what_the_batch_system_says_of_workers_that_have_not_come_is_told(scribe: Scribe) -> None:
+    scribe.put(r.BlockPlanned(900.0, "jt-1", "", 2), r.BlockKnown(900.0, "jt-1", ["sge:7", "sge:8"]))
+    scribe.put(r.BlockNoted(930.0, "jt-1", "held", 2, "JobHeldUser"))
+    assert "have not come: 2 held: JobHeldUser" in "\n".join(told(scribe, 1).lines)
+    scribe.put(r.BlockNoted(960.0, "jt-1", "running", 2, ""))
+    assert "JobHeldUser" not in "\n".join(told(scribe, 1).lines)
+
+
 def test_a_waiting_target_names_what_it_waits_for_and_what_has_failed(scribe: Scribe) -> None:
     scribe.join(1)
     attempt = scribe.assign(1)

@@ -199,6 +199,7 @@ class _Explainer:
                 continue
             ids = [block.ids[place] for place in missing if place < len(block.ids)]
             reasons = {self.waiting.reasons[ident] for ident in ids if self.waiting.reasons.get(ident)}
+            reasons |= {block.note} if block.note else set()
             said = f": {escape('; '.join(sorted(reasons)))}" if reasons else ""
             since = duration(max(0.0, self.now - block.planned.at))
             yield f"{plural(len(missing), 'worker')} of block {escape(name)} were asked for {since} ago and have not come{said}"
