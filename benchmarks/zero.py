@@ -48,7 +48,7 @@ def use(count: int, *, silent: bool = False) -> dict[str, str]:
     registry.BUILT_IN["zero"] = "benchmarks.zero:Launcher"
     os.environ[COUNT] = str(count)
     os.environ[SILENT] = "1" if silent else ""
-    return {"launcher": "zero"}
+    return {"launcher": "zero", "workers": "1:1"}
 
 
 class _Worker:
@@ -88,7 +88,8 @@ class _Worker:
             case Type.RUN:
                 self._answer(message.body[1])
             case Type.STOP:  # it comes when the last end is on disk
-                (self._tree / "zero").write_text(str(time.monotonic() - self._begun))
+                if self._begun:
+                    (self._tree / "zero").write_text(str(time.monotonic() - self._begun))
                 return True
         return False
 
