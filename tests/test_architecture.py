@@ -31,7 +31,7 @@ COMPUTING = frozenset({
 #: Doors: who may open which of the outside worlds.
 DOORS = {
     "zmq": {"protocol.client", "protocol.keys", "protocol.knock", "master.server", "worker.connection"},
-    "subprocess": {"_command", "master.compaction", "launchers.local", "launchers.shell"},
+    "subprocess": {"_command", "master.compaction", "launchers.local", "launchers.shell", "scripttree._programs"},
     "pickle": {"protocol.calls", "protocol.payload", "protocol.tracebacks"},
     "cloudpickle": {"protocol.payload"},
     "tblib": {"protocol.payload", "protocol.tracebacks"},
@@ -47,6 +47,7 @@ THREADS = {
     "_recording",
     "views.dashboard",
     "views.live",
+    "scripttree._acid",
 }
 #: Each floor may know the floors named, and itself.
 GROUND = ("errors", "files", "ids", "resources")

@@ -30,8 +30,8 @@ class Context(Protocol):
     def set_follow_on(self, target: Any) -> Any:
         """Serialise `target` as the follow-on."""
 
-    def log(self, text: str, level: str) -> None:
-        """Send a line to the master's log."""
+    def log(self, text: str, level: str, *, live: bool = True) -> None:
+        """Send a line to the master's log; with `live` now, else only when the attempt has ended well."""
 
     def local_temp_dir(self) -> Path:
         """The attempt's directory on this node, made when first asked for."""

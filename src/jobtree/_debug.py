@@ -39,7 +39,7 @@ class Rehearsal:
         """It would have been added."""
         self.created += 1
 
-    def log(self, text: str, level: str) -> None:
+    def log(self, text: str, level: str, *, live: bool = True) -> None:
         """What the master's log would have."""
         print(f"{level} {self._name}: {text}", file=sys.stderr)
 

@@ -308,7 +308,7 @@ class _Attempt:
         """Keep it until the attempt has succeeded."""
         self.creations.append(creation)
 
-    def log(self, text: str, level: str) -> None:
+    def log(self, text: str, level: str, *, live: bool = True) -> None:
         """There is no master whose log could be written to."""
         print(f"{level} {self._node.creation.form.name}: {text}", file=sys.stderr)
 

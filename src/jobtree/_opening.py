@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -223,8 +223,13 @@ class Surroundings:
 
 
 @contextmanager
-def master(opened: Opened, options: Options, around: Surroundings, display: Display) -> Iterator[Master]:
-    """All doors of a master on a tree that was claimed; they are closed again, whatever happens."""
+def master(
+    opened: Opened, options: Options, around: Surroundings, display: Display, manner: Mapping[str, Any] | None = None
+) -> Iterator[Master]:
+    """All doors of a master on a tree that was claimed; they are closed again, whatever happens.
+
+    ``manner``: settings for which there are no options.
+    """
     raise_open_files()
     occupy_standard_descriptors()
     clock = Clock()
@@ -251,7 +256,7 @@ def master(opened: Opened, options: Options, around: Surroundings, display: Disp
         files, run = opened.directory.files, opened.directory.run_id
         outputs = Outputs(files, str(opened.path), run, opened.epoch, lambda text: display.say("WARNING", text))
         stack.callback(outputs.close)
-        settings = _settings(opened, options, around, pool)
+        settings = replace(_settings(opened, options, around, pool), **(manner or {}))
         state = MasterState(opened.tree, opened.ledger, settings, clock())
         live = {node.chain for node in opened.tree.nodes.values()}
         # A founder that still waits may be run by a worker of which this journal does not know yet.

@@ -80,7 +80,7 @@ class Surroundings(Protocol):
     def create(self, creation: Creation) -> None:
         """Take a new target; called in the order of n, by one thread at a time; may block."""
 
-    def log(self, text: str, level: str) -> None:
+    def log(self, text: str, level: str, *, live: bool = True) -> None:
         """As in Context."""
 
     def local_temp_dir(self) -> Path:
@@ -141,9 +141,9 @@ class Recorder:
             self._surroundings.create(creation)
         return Promise(PromiseKey(*self.identity, FOLLOW_ON))
 
-    def log(self, text: str, level: str) -> None:
+    def log(self, text: str, level: str, *, live: bool = True) -> None:
         """Pass a line on."""
-        self._surroundings.log(text, level)
+        self._surroundings.log(text, level, live=live)
 
     def cancel(self, promise: Promise[Any] | Handle) -> None:
         """Cancel a child of this attempt, or what a handle names; raises UsageError for anything else."""

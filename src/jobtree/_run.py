@@ -8,18 +8,24 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from . import __version__, _context
 from ._target import Target, name_of, requests_of
 from .errors import Interrupted, JobtreeError, JournalDamaged, TargetsFailed, TreeLocked, TreeMismatch, UsageError
 from .options import Options
 
+if TYPE_CHECKING:
+    from .views.progress import Console
+
 R = TypeVar("R")
 T = TypeVar("T")
 
+#: Options that say what is seen of a run, and nothing about the run itself.
+_SHOWN = frozenset({"log_level", "log_file", "progress"})
 #: Bytes of a command line that fit into one record of the journal with what else it holds.
 MOST_ARGV = 900_000
 
@@ -66,8 +72,8 @@ def run(
     Raises TargetsFailed if targets have failed; UsageError, TreeMismatch, TreeLocked, JournalDamaged, StorageFailed or
     Interrupted if the run could not be made, or not to its end.
     """
-    _refuse_inside_runner()
-    _speak_plainly()
+    refuse_inside_runner()
+    speak_plainly()
     root = _as_root(target)
     merged = Options.merged(options, tree=tree, **keywords)
     if inline:
@@ -96,17 +102,17 @@ def restart(tree: str | os.PathLike[str], options: argparse.Namespace | Options 
     Options that are given now win, the others are the tree's. Script, arguments and working directory are the tree's too; the
     environment is the caller's. Raises as ``run`` does.
     """
-    _refuse_inside_runner()
-    _speak_plainly()
+    refuse_inside_runner()
+    speak_plainly()
     merged = Options.merged(options, tree=tree, **keywords)
-    return _Life(merged).restart(want_result=True)
+    return Life(merged).restart(want_result=True)
 
 
 def restart_tree(tree: str, given: Mapping[str, Any]) -> int:
     """``jobtree restart``: as ``restart``, but nothing is unpickled; the exit status, after a report."""
     merged = Options.merged(None, tree=tree, **given)
     try:
-        _Life(merged).restart(want_result=False)
+        Life(merged).restart(want_result=False)
     except TargetsFailed as failed:
         print(failed, file=sys.stderr)
         return failed.exit_status
@@ -141,7 +147,7 @@ def main(target: Any, parser: argparse.ArgumentParser | None = None) -> None:
 # -- the way there ----------------------------------------------------------------------------------------------------
 
 
-def _refuse_inside_runner() -> None:
+def refuse_inside_runner() -> None:
     if _context.inside_runner():
         raise UsageError(
             "jobtree.run was called while a worker was importing the script, or inside a target; "
@@ -169,7 +175,7 @@ def _run_root(root: Target[Any], options: Options) -> Any:
         options = replace(options, tree=_session_tree())
     if options.dry_run:
         _say_what_would_be(options, script)
-    return _Life(options).run(root, script)
+    return Life(options).run(root, script)
 
 
 def _say_what_would_be(options: Options, script: Any) -> NoReturn:
@@ -189,11 +195,21 @@ def _session_tree() -> Path:
     return data / "jobtree" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{time.monotonic_ns() % 10**6:06d}"
 
 
-class _Life:
-    """One life of a master on one tree, in this process."""
+class Life:
+    """One life of a master on one tree, in this process.
 
-    def __init__(self, options: Options) -> None:
+    ``console`` opens what it shows itself on, ``manner`` are settings of a master for which there are no options.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        console: Callable[[Options], AbstractContextManager[Console]] | None = None,
+        manner: Mapping[str, Any] | None = None,
+    ) -> None:
         self.options = options
+        self._console = console or _console
+        self._manner = manner
         self.path = Path(os.path.abspath(options.tree))
 
     def run(self, root: Target[Any], script: Any) -> Any:
@@ -220,6 +236,31 @@ class _Life:
                     return self._stored(opened)
             new = _Root(root, pickled, about) if opened.is_new else None
             return self._live(opened, options, around, new, want_result=True)
+        finally:
+            opened.close()
+
+    def run_or_go_on(self, root: Target[Any], script: Any) -> bool:
+        """As ``run``, by old jobTree's rule: a tree that there is goes on with its own root and options, but for what is shown.
+
+        False if there was nothing left to do.
+        """
+        from ._promise import Promise
+        from .protocol import payload
+
+        opened = self._open(create=True)
+        try:
+            around = _here(script)
+            options, new = self.options, None
+            if opened.is_new:
+                _refuse_too_long(around.argv)
+                pickled = payload.dumps(root, Promise)
+                new = _Root(root, pickled, {**around.about(), "digest": "", "name": name_of(root)})
+            elif opened.tree.outcome == "complete":
+                return False
+            else:
+                options = replace(options, given=options.given & _SHOWN).restarting(Options.from_wire(opened.tree.options))
+            self._live(opened, options, around, new, want_result=False)
+            return True
         finally:
             opened.close()
 
@@ -262,16 +303,13 @@ class _Life:
         print(f"jobtree: {self.path} is complete; {words}", file=sys.stderr)
 
     def _live(self, opened: Any, options: Options, around: Any, new: _Root | None, *, want_result: bool) -> Any:
-        from . import _logfile, _opening
+        from . import _opening
         from ._results import load_result
-        from .views.progress import Progress
 
-        with _logfile.console(
-            Progress(options.progress, level=options.log_level), options.log_file, options.log_level
-        ) as display:
+        with self._console(options) as display:
             _opening.claim(opened)
             opening = self._opening_records(opened, options, new)
-            with _opening.master(opened, options, around, display) as master:
+            with _opening.master(opened, options, around, display, self._manner) as master:
                 outcome = master.run(opening)
                 display.close(master.state)
                 if outcome.state == "complete":
@@ -308,6 +346,13 @@ class _Life:
 
         failures = Failures(self.path, unpickle=unpickle)
         return TargetsFailed(failures, str(self.path), failures.report())
+
+
+def _console(options: Options) -> AbstractContextManager[Console]:
+    from . import _logfile
+    from .views.progress import Progress
+
+    return _logfile.console(Progress(options.progress, level=options.log_level), options.log_file, options.log_level)
 
 
 class _Root:
@@ -415,7 +460,7 @@ def _status(error: JobtreeError) -> int:
 _plain = False
 
 
-def _speak_plainly() -> None:
+def speak_plainly() -> None:
     """In a script, let an error that jobtree raises on purpose end it with one line and its own exit status.
 
     TargetsFailed is shown as Python shows it, with the user's own remote frames; only its status is ours.

@@ -46,6 +46,8 @@ class Settings:
     lost_after: float = LOST_AFTER
     worker_patience: float = 600.0
     stop_grace: float = 5.0
+    backoff_most: float = 30.0  # the longest pause before a failed target is tried again
+    tell_failures: bool = False  # each failed attempt is told to the display when it is on disk
     welcome: dict[str, Any] = field(default_factory=dict)  # what a worker is told beside the verdicts
 
 

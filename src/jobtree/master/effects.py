@@ -119,7 +119,17 @@ class Tell:
     text: str
 
 
-Effect = Send | EndSession | Submit | Find | CancelBlocks | Output | RemoveTemp | RemoveBlob | Prune | Tell
+@dataclass(slots=True)
+class TellFailure:
+    """An attempt has failed, for displays that want to hear of each: what its row says, and how many tries are left."""
+
+    name: str
+    id: int
+    failure: dict[str, Any]
+    tries_left: int
+
+
+Effect = Send | EndSession | Submit | Find | CancelBlocks | Output | RemoveTemp | RemoveBlob | Prune | Tell | TellFailure
 
 
 @dataclass(slots=True)

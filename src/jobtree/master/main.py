@@ -34,6 +34,7 @@ from .effects import (
     Step,
     Submit,
     Tell,
+    TellFailure,
 )  # fmt: skip
 from .fence import Fence
 from .fleet import Fleet
@@ -72,6 +73,9 @@ class Display(Protocol):
 
     def say(self, level: str, text: str) -> None:
         """Say something above it."""
+
+    def failed(self, what: TellFailure) -> None:
+        """An attempt has failed; said only where the settings ask for it."""
 
 
 class Clock:
@@ -178,6 +182,8 @@ class Master:
                 self.sweeper.post(effect)
             case Tell(level, text):
                 self.display.say(level, text)
+            case TellFailure():
+                self.display.failed(effect)
             case EndSession(peer):
                 self.server.end_session(peer)
             case Submit() | Find() | CancelBlocks():

@@ -38,14 +38,21 @@ class Verdicts:
         if node.attempt.epoch < self.core.tree.epoch:
             return Verdict(now)  # it was adopted, and ran the code as it was before the restart
         if cause == Cause.MEMORY and (memory := self._more_memory(node)) is not None:
-            return Verdict(now + pause(node.id, node.grown), memory)
+            return Verdict(now + self._pause(node.id, node.grown), memory)
         requests = node.form.requests
-        if cause in FINAL or node.tries >= int(requests.get("retries", self.core.settings.retries)):
+        if cause in FINAL or node.tries >= self.allowed(node):
             return Verdict(None)
         wanted = requests.get("retry_on")
         if wanted is not None and not any(word in wanted for word in (cause, failure.get("exit"), *failure.get("types", ()))):
             return Verdict(None)
-        return Verdict(now + pause(node.id, node.tries))
+        return Verdict(now + self._pause(node.id, node.tries))
+
+    def allowed(self, node: Node) -> int:
+        """How often the target may be tried again in all."""
+        return int(node.form.requests.get("retries", self.core.settings.retries))
+
+    def _pause(self, target: int, tries: int) -> float:
+        return min(self.core.settings.backoff_most, pause(target, tries))
 
     def _more_memory(self, node: Node) -> int | None:
         """Twice as much, as far as any worker has that; None if it may not, or can't, have more."""

@@ -25,7 +25,7 @@ from ..protocol.messages import (
 )
 from . import records as r
 from .core import Core
-from .effects import EndSession, Fetch, Output
+from .effects import EndSession, Fetch, Output, TellFailure
 from .nodes import Node, Piece
 from .roster import Worker
 from .verdicts import Verdicts
@@ -153,6 +153,7 @@ class Work:
         """Attempts have ended badly: decide for each whether its target is tried again."""
         verdicts: list[float | None] = []
         memory: dict[int, int] = {}
+        told: list[TellFailure] = []
         for place, row in enumerate(rows):
             node = self.core.tree.current[row[ROW_EPOCH], row[ROW_NUMBER]]
             verdict = self.verdicts.of(node, row)
@@ -161,7 +162,12 @@ class Work:
                 self.core.retried[node.form.name] += 1
             if verdict.memory is not None:
                 memory[place] = verdict.memory
+            if self.core.settings.tell_failures:
+                left = self.verdicts.allowed(node) - node.tries if verdict.at is not None else 0
+                told.append(TellFailure(node.form.name, node.id, row[ROW_FAILURE] or {}, left))
         self.core.emit(r.AttemptsFailed(lengths, data, self.core.now, worker, rows, verdicts, memory))
+        for failure in told:
+            self.core.do(failure)
 
     # -- begun, given back, lost ----------------------------------------------------------------------------------
 

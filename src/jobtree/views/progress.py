@@ -19,6 +19,7 @@ from .hints import Use, hints_of
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from ..master.effects import TellFailure
     from ..master.state import MasterState
 
 MODES = ("auto", "rich", "plain", "json", "none")
@@ -90,6 +91,10 @@ class Console:
     def say(self, level: str, text: str) -> None:
         """Say something above it."""
         self.progress.say(level, text)
+
+    def failed(self, what: TellFailure) -> None:
+        """Say that an attempt has failed."""
+        self.say("ERROR", f"{what.name}:{what.id} has failed: {what.failure.get('message', '')}")
 
     def close(self, state: MasterState) -> None:
         """Draw how it ended."""

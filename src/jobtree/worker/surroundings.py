@@ -126,15 +126,16 @@ class Attendance:
             self.failed = error
             raise
 
-    def log(self, text: str, level: str) -> None:
-        """Send a line on, and keep it for the row."""
+    def log(self, text: str, level: str, *, live: bool = True) -> None:
+        """Send a line on if it is `live`, and keep it for the row."""
         self._refuse_in_fork("the master's log can be written to")
         if self._messages is None:
             self._messages = Messages()
         at = time.time()
         text, level = end_of(text, channel.LARGEST_MESSAGE), level_of(level)
         self._messages.add(at, level, text)
-        self._voice.say((channel.LOGGED, *self.task.attempt, at, level, text))
+        if live:
+            self._voice.say((channel.LOGGED, *self.task.attempt, at, level, text))
 
     def local_temp_dir(self) -> Path:
         """Made when first asked for."""
