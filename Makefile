@@ -7,7 +7,7 @@ VENV   := .venv
 READY  := $(VENV)/.ready
 PY     := $(VENV)/bin/python
 
-.PHONY: help setup demo test lint format types check clusters torture bench bench-check clean
+.PHONY: help setup demo test lint format types check clusters torture museum bench bench-check clean
 
 help:
 	@echo "make demo     sort a real file of 200 MB or more on the local workers, and compare with sort(1)"
@@ -17,6 +17,7 @@ help:
 	@echo "make check    test, lint and types: all that must be green"
 	@echo "make clusters the tests on a real Grid Engine and Slurm, which they install and start (root, Debian)"
 	@echo "make torture  the long tests: all offsets, many seeds, slow runs"
+	@echo "make museum   bring back classic bugs one at a time: each must turn a test red"
 	@echo "make bench    the benchmarks"
 	@echo "make bench-check  whether ratios of speed are still those that were committed, by wide margins"
 	@echo "make clean    remove .venv, build and caches"
@@ -57,6 +58,9 @@ clusters: $(READY)
 
 torture: $(READY)
 	$(PY) -m pytest -n $(JOBS) -m "torture or slow" --timeout 3600
+
+museum: $(READY)
+	$(PY) -m tests.museum
 
 bench: $(READY)
 	$(PY) -m benchmarks

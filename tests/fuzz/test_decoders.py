@@ -42,6 +42,7 @@ BOMBS = {
     "empty lists": b"\x90" * ENVELOPE_LIMIT,
     "empty maps": b"\x80" * ENVELOPE_LIMIT,
     "a long list of empty lists": b"\xdd" + (ENVELOPE_LIMIT - 5).to_bytes(4, "big") + b"\x90" * (ENVELOPE_LIMIT - 5),
+    "two long lists of empty lists": b"\x92" + 2 * (b"\xdd" + (1 << 20).to_bytes(4, "big") + b"\x90" * ((1 << 20) - 6)),
     "a list that claims four thousand million members": b"\xdd\xff\xff\xff\xff" + bytes(1000),
     "a text that claims four gigabytes": b"\xdb\xff\xff\xff\xff" + bytes(1000),
     "lists in lists": b"\x91" * ENVELOPE_LIMIT,

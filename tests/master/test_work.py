@@ -118,6 +118,18 @@ def test_a_targets_own_retries_count_more_than_the_options() -> None:
     assert office.tree.outcome == "failed"
 
 
+@pytest.mark.parametrize("cause", ["signal", "exit", "memory", "time"])
+def test_a_target_whose_process_is_killed_uses_up_its_tries(cause: str) -> None:
+    """In the original it did not: such a target was tried again for ever."""
+    office = Office(retries=1)
+    office.hello(1)
+    office.done(1, FIRST, cause=cause)
+    office.turn(after=1.0)
+    (attempt,) = office.tree.current
+    office.done(1, attempt, cause=cause)
+    assert office.tree.outcome == "failed"
+
+
 def test_a_lost_worker_is_no_fault_of_the_target(office: Office) -> None:
     office.hear(1, Type.STARTED, [[[1, 1, 99.0]]])
     office.turn(after=61.0)

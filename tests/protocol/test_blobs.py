@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from hashlib import sha256
 from pathlib import Path
 
@@ -36,6 +37,21 @@ def test_a_blob_is_read_back_and_is_for_the_user_only(tmp_path: Path) -> None:
     assert read_blob(path, name) == DATA
     assert path.stat().st_mode & 0o777 == 0o600
     assert [found.name for found in path.parent.iterdir()] == [path.name]
+
+
+def test_a_blob_has_its_name_only_when_its_bytes_are_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = blob_path(tmp_path, 1, 7, 1)
+    named_before_sync: list[bool] = []
+    sync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            named_before_sync.append(path.exists())
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    write_blob(path, DATA)
+    assert named_before_sync == [False]
 
 
 def test_a_blob_written_again_replaces_the_older_one(tmp_path: Path) -> None:

@@ -42,6 +42,15 @@ def test_what_is_written_can_be_read_at_any_offset(disk: tuple[Files, str]) -> N
     files.close(descriptor)
 
 
+def test_a_disk_that_takes_little_at_a_time_gets_all_in_the_end(disk: tuple[Files, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    files, home = disk
+    whole = files.write
+    monkeypatch.setattr(files, "write", lambda descriptor, data, offset: whole(descriptor, data[:3], offset))
+    descriptor = make(files, f"{home}/a", b"0123456789")
+    assert files.read(descriptor, 100, 0) == b"0123456789"
+    files.close(descriptor)
+
+
 def test_writing_behind_the_end_leaves_zeros_between(disk: tuple[Files, str]) -> None:
     files, home = disk
     descriptor = files.create(f"{home}/a")
