@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -50,20 +49,24 @@ def end_workers(tree: str) -> list[str]:
     Blocks of which only the name is known are looked up by it.
     """
     from . import _opening
-    from .launchers import registry
+    from ._pool import make_pools
     from .launchers.base import BlockState
     from .options import Options
 
     opened = _opening.open_tree(Path(tree), create=False)
     try:
-        options = Options.from_wire(opened.tree.options)
-        launcher = registry.make(options.launcher, [sys.executable], opened.path / "blocks")
-        ids = [ident for block in opened.ledger.blocks.values() for ident in (sorted(block.alive) or launcher.find(block.name))]
-        states = launcher.poll()
-        alive = [ident for ident in ids if ident not in states or states[ident].state is not BlockState.ENDED]
-        if alive:
-            launcher.cancel(alive)
-        return alive
+        pools = make_pools(Options.from_wire(opened.tree.options), opened.path, opened.path / "blocks")
+        launchers = {pool.name: pool.launcher for pool in pools}
+        ended: list[str] = []
+        for name, launcher in launchers.items():
+            blocks = [block for block in opened.ledger.blocks.values() if (block.pool if block.pool in launchers else "") == name]
+            ids = [ident for block in blocks for ident in (sorted(block.alive) or launcher.find(block.name))]
+            states = launcher.poll() if ids else {}
+            alive = [ident for ident in ids if ident not in states or states[ident].state is not BlockState.ENDED]
+            if alive:
+                launcher.cancel(alive)
+            ended += alive
+        return ended
     finally:
         opened.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import shlex
 import sys
 import time
 import uuid
@@ -12,17 +13,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from . import __version__, _addresses
 from ._holding import Hold, hold
-from ._pool import Pool, make_pool
+from ._pool import Pool, make_pools
+from ._site import site
 from .errors import JournalDamaged, StorageFailed, UsageError
+from .launchers.base import WorkerSize
 from .master import records as r
 from .master.compaction import Compaction
 from .master.core import Settings
 from .master.fence import Fence
 from .master.fleet import Fleet
+from .master.fleets import Fleets
 from .master.journal.directory import CONNECTION_NAME, Directory
 from .master.journal.files import Files
 from .master.journal.holder import Holder
@@ -43,8 +47,11 @@ from .master.sweeper import Sweeper
 from .master.tree import Tree
 from .options import Options
 from .protocol import blobs, keys
+from .protocol.sizes import Berth, write_berth
 
 log = logging.getLogger("jobtree.master")
+
+_N = TypeVar("_N", int, float)
 
 #: How long to wait for a former master, of which it is not certain that it is dead, to notice that it is superseded (seconds).
 GRACE = 10.0
@@ -244,19 +251,19 @@ def master(
         tail_bytes = opened.reader.counts.bytes
         compaction = Compaction(compactor, opened.directory, journal, opened.reader.base, tail_bytes, display.say)
         stack.callback(compaction.close)
-        pool = _pool(opened, options)
-        server = _server(opened, options, announcement, pool.on_cluster)
+        pools = _pools(opened, options, lambda words: display.say("WARNING", words))
+        server = _server(opened, options, announcement, any(pool.on_cluster for pool in pools))
         stack.callback(server.close, 0.2)
         notice = Notice(opened.directory.files, str(opened.path), opened.epoch)
         stack.callback(notice.close)
-        fleet = _fleet(opened, pool, fence.may_act)
+        fleet = _fleets(opened, pools, fence.may_act)
         stack.callback(fleet.close, 2.0)
         sweeper = Sweeper(opened.path, fence.may_act)
         stack.callback(sweeper.close)
         files, run = opened.directory.files, opened.directory.run_id
         outputs = Outputs(files, str(opened.path), run, opened.epoch, lambda text: display.say("WARNING", text))
         stack.callback(outputs.close)
-        settings = replace(_settings(opened, options, around, pool), **(manner or {}))
+        settings = replace(_settings(opened, options, around, pools), **(manner or {}))
         state = MasterState(opened.tree, opened.ledger, settings, clock())
         live = {node.chain for node in opened.tree.nodes.values()}
         # A founder that still waits may be run by a worker of which this journal does not know yet.
@@ -272,7 +279,9 @@ def master(
         )
 
 
-def _settings(opened: Opened, options: Options, around: Surroundings, pool: Pool) -> Settings:
+def _settings(opened: Opened, options: Options, around: Surroundings, pools: list[Pool]) -> Settings:
+    pool, limits = pools[0], site()
+    on_cluster = any(pool.on_cluster for pool in pools)
     script = (around.script or [None])[0]
     name = Path(script).stem if script else "session"
     return Settings(
@@ -282,7 +291,12 @@ def _settings(opened: Opened, options: Options, around: Surroundings, pool: Pool
         script="".join(c if c.isalnum() or c in "._" else "_" for c in name)[:24] or "script",
         workers=pool.most,
         workers_least=pool.least,
-        on_cluster=pool.on_cluster,
+        on_cluster=on_cluster,
+        pools=[pool.plan for pool in pools],
+        max_cpus=_least_of(options.max_cpus, limits.max_cpus) if on_cluster else None,
+        max_memory=_least_of(options.max_memory, limits.max_memory) if on_cluster else None,
+        max_workers=limits.max_workers if on_cluster else None,
+        max_blocks=limits.max_blocks if on_cluster else None,
         worker_idle=options.worker_idle,
         worker_time=pool.size.walltime_seconds,
         worker_cpus=pool.size.cpus,
@@ -375,21 +389,36 @@ def _ports(options: Options, former: keys.Connection | None) -> Iterator[int]:
     yield from allowed if allowed is not None else (0,)
 
 
-def _fleet(opened: Opened, pool: Pool, may_act: Callable[[], bool]) -> Fleet:
-    fleet = Fleet(pool.launcher, pool.size, pool.poll_seconds, may_act)
-    known = {ident: block.name for block in opened.ledger.blocks.values() for ident in block.alive}
-    fleet.expect(known)
-    return fleet
+def _least_of(*limits: _N | None) -> _N | None:
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _pool(opened: Opened, options: Options) -> Pool:
+def _fleets(opened: Opened, pools: list[Pool], may_act: Callable[[], bool]) -> Fleets:
+    def announce(name: str, size: WorkerSize) -> None:
+        write_berth(opened.path / "blocks", name, Berth(size.cpus, size.memory_bytes, float(size.gpus)))
+
+    fleets = Fleets({
+        pool.name: Fleet(pool.launcher, pool.size, pool.poll_seconds, may_act, announce, shlex.join(pool.command))
+        for pool in pools
+    })  # fmt: skip
+    known: dict[str, dict[str, str]] = {}
+    for block in opened.ledger.blocks.values():
+        known.setdefault(block.pool, {}).update(dict.fromkeys(block.alive, block.name))
+    for name, blocks in known.items():
+        fleets.expect(name, blocks)
+    return fleets
+
+
+def _pools(opened: Opened, options: Options, say: Callable[[str], None]) -> list[Pool]:
     blocks = opened.path / "blocks"
     try:
         blocks.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise StorageFailed(f"{blocks} cannot be made: {error.strerror}; when the disk is well, start again") from error
-    pool = make_pool(options, opened.path, blocks)
-    available = pool.launcher.available()
-    if not available.usable:
-        raise UsageError(f"the launcher {options.launcher} can't be used here: {available.reason}")
-    return pool
+    pools = make_pools(options, opened.path, blocks, say)
+    for pool in pools:
+        available = pool.launcher.available()
+        if not available.usable:
+            whose = f" of the pool {pool.name}" if pool.name else f" {options.launcher}"
+            raise UsageError(f"the launcher{whose} can't be used here: {available.reason}")
+    return pools

@@ -68,7 +68,7 @@ class Row:
     @property
     def is_repeatable(self) -> bool:
         """Whether it may be given several times, which adds up."""
-        return self.parse is words
+        return self.parse is words or self.parse is pools
 
 
 def workers(value: Any, what: str) -> Workers:
@@ -166,6 +166,13 @@ def words(value: Any, what: str) -> tuple[str, ...]:
     if not isinstance(value, (tuple, list)) or not all(isinstance(one, (str, tuple, list)) for one in value):
         raise UsageError(f"{what}: {value!r} are no words")
     return tuple(word for one in value for word in ((one,) if isinstance(one, str) else one))
+
+
+def pools(value: Any, what: str) -> tuple[str, ...]:
+    """Further pools, each as a line."""
+    from jobtree._pool_words import pools as read
+
+    return read(value, what)
 
 
 def launcher(value: Any, what: str) -> str:

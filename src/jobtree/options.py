@@ -82,6 +82,8 @@ class Options:
         help="how workers are started (default local)")
     workers: Workers | None = row(WORKERS, parse.workers, "N|MIN:MAX", None,
         help="how many workers (default 1 here, 0:100 on a cluster, by load)")
+    pool: tuple[str, ...] = row(WORKERS, parse.pools, "NAME=VALUE,...", (),
+        help="further workers, such as name=big,memory=256G,max=4; may be repeated")
     queue: str | None = row(WORKERS, parse.text, "NAME", None,
         help="queue or partition of the batch system")
     account: str | None = row(WORKERS, parse.text, "NAME", None,
@@ -295,6 +297,8 @@ def _from_file(path: Path, must_exist: bool = False) -> Values:
 def _checked(table: Mapping[str, Any], place: str) -> Iterator[tuple[str, tuple[Any, str]]]:
     for key, value in table.items():
         name = key.replace("-", "_")
+        if name == "site" and place == str(SITE_CONFIG):
+            continue  # the limits of administrators
         row = row_of(name)
         if row is None:
             raise UsageError(f"{place}: unknown key {key!r}{_hint(name)}")

@@ -42,7 +42,9 @@ class Contacts:
         alive = {(block.name, block.ids.index(ident)) for block in core.ledger.blocks.values() for ident in block.alive}
         for joined in core.ledger.joined.values():
             lives = (joined.block, joined.index) in alive
-            core.roster.join(joined).lost_at = core.now + (longer if lives else grace)
+            known = core.roster.join(joined)
+            known.lost_at = core.now + (longer if lives else grace)
+            known.pool = self._pool_of(joined.block)
         for node in core.tree.current.values():
             worker = core.roster.workers.get(node.worker)
             assert worker is not None, f"{node} runs on a worker that the journal does not know"
@@ -69,6 +71,7 @@ class Contacts:
             joined = about_worker(about, core.roster.next_number, core.now)
             core.emit(joined)
             worker = core.roster.join(joined)
+            worker.pool = self._pool_of(joined.block)
             core.tell("INFO", f"worker {worker.name} has joined, {worker.cpus:g} cpus")
         left = about.get("left", 0.0)
         worker.until = core.now + left if left else None
@@ -78,6 +81,10 @@ class Contacts:
         verdicts = self._reconcile(worker, about["held"])
         core.send(peer, Type.WELCOME, [{**core.settings.welcome, "worker": worker.number}, verdicts])
         return True
+
+    def _pool_of(self, block: str) -> str | None:
+        known = self.core.ledger.blocks.get(block)
+        return known.pool if known is not None and known.pool in self.core.pools.by_name else None
 
     def put_off(self, peer: int, about: dict[str, Any], reason: str) -> None:
         """Nothing can be decided now: a worker that wants a session is told that its master lives, and to ask again.

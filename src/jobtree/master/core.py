@@ -11,6 +11,7 @@ from . import records as r
 from .effects import Effect, Fetch, Send, Spill, Step, Tell
 from .ledger import Ledger
 from .nodes import Node, Phase
+from .pools import PoolPlan, Pools, Size
 from .roster import LOST_AFTER, Roster, Worker
 from .scheduler import Scheduler
 from .tree import Tree
@@ -48,7 +49,17 @@ class Settings:
     stop_grace: float = 5.0
     backoff_most: float = 30.0  # the longest pause before a failed target is tried again
     tell_failures: bool = False  # each failed attempt is told to the display when it is on disk
+    pools: list[PoolPlan] = field(default_factory=list)  # left out: one, as the fields above say
+    max_cpus: float | None = None  # of all workers together
+    max_memory: int | None = None
+    max_workers: int | None = None
+    max_blocks: int | None = None  # submissions that have not ended
     welcome: dict[str, Any] = field(default_factory=dict)  # what a worker is told beside the verdicts
+
+    def __post_init__(self) -> None:
+        if not self.pools:
+            size = Size(self.worker_cpus, self.worker_memory)
+            self.pools = [PoolPlan("", size, self.workers_least, self.workers, self.on_cluster, self.worker_time)]
 
 
 class Core:
@@ -60,7 +71,10 @@ class Core:
         self.settings = settings
         self.roster = Roster()
         self.roster.next_number = ledger.last_worker + 1
-        self.scheduler = Scheduler(settings.default_cpus, settings.default_memory, settings.target_time, settings.resources)
+        self.pools = Pools(settings.pools)
+        self.scheduler = Scheduler(
+            settings.default_cpus, settings.default_memory, settings.target_time, settings.resources, self.pools
+        )
         self.now = 0.0
         self.step = Step()
         self.ending = False  # the workers are being sent home: what they drop is no loss that counts
@@ -135,7 +149,7 @@ class Core:
 
     def largest_memory(self) -> int:
         """Bytes that one target may have at the most: on a worker that is there, or that may be asked for."""
-        return max((worker.memory for worker in self.roster), default=0) or self.settings.worker_memory
+        return max((worker.memory for worker in self.roster), default=self.pools.largest.memory)
 
     def absorb(self) -> None:
         """Queue what the records so far have made ready."""

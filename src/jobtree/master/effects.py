@@ -49,10 +49,14 @@ class EndSession:
 
 @dataclass(slots=True)
 class Submit:
-    """Ask the launcher for ``n`` workers under a name."""
+    """Ask a pool's launcher for ``n`` workers under a name; of this size, where the pool does not say."""
 
     name: str
     n: int
+    pool: str = ""
+    cpus: float = 0.0
+    memory: int = 0
+    gpus: float = 0.0
 
 
 @dataclass(slots=True)
@@ -60,6 +64,7 @@ class Find:
     """Ask the launcher whether a planned submission, of which nothing more is known, was made; answered as a submission is."""
 
     name: str
+    pool: str = ""
 
 
 @dataclass(slots=True)
@@ -68,6 +73,7 @@ class CancelBlocks:
 
     ids: list[str]
     force: bool = False
+    pool: str = ""
 
 
 @dataclass(slots=True)

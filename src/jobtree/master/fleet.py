@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from ..errors import LauncherError, StorageFailed
 from ..launchers.base import BlockState, BlockStatus, Launcher, SubmitBusy, SubmitRefused, WorkerSize
@@ -35,8 +37,16 @@ class Fleet:
     """
 
     def __init__(
-        self, launcher: Launcher, size: WorkerSize, poll_seconds: float, may_act: Callable[[], bool] = lambda: True
+        self,
+        launcher: Launcher,
+        size: WorkerSize,
+        poll_seconds: float,
+        may_act: Callable[[], bool] = lambda: True,
+        announce: Callable[[str, WorkerSize], None] = lambda name, size: None,
+        started_as: str = "",
     ) -> None:
+        self._announce = announce  # tells workers-to-be of a size that is not the pool's
+        self._started_as = started_as  # the command line of a worker, for people
         self._may_act = may_act  # whether the tree is still ours
         self._launcher = launcher
         self._size = size
@@ -125,16 +135,20 @@ class Fleet:
             log.warning("%s", error)
             return
         match request:
-            case Submit(name, n):
-                self._submit(name, n)
+            case Submit():
+                self._submit(request)
             case Find(name):
                 self._find(name, "it was never submitted")
             case CancelBlocks(ids, _):
                 self._cancel(ids)
 
-    def _submit(self, name: str, n: int) -> None:
+    def _submit(self, request: Submit) -> None:
+        name, size = request.name, self._size
         try:
-            ids = self._launcher.submit(name, n, self._size)
+            if request.cpus:
+                size = replace(size, cpus=request.cpus, memory_bytes=request.memory, gpus=math.ceil(request.gpus))
+                self._announce(name, size)
+            ids = self._launcher.submit(name, request.n, size)
         except (SubmitRefused, SubmitBusy) as error:
             log.warning("a submission failed: %s", error)
             self._tell(SubmitFailed(name, str(error), "refused" if isinstance(error, SubmitRefused) else "busy"))
@@ -216,7 +230,8 @@ class Fleet:
 
     def _tail(self, block: str) -> str:
         try:
-            return self._launcher.output_tail(block)
+            words = self._launcher.output_tail(block)
+            return f"{words}\nit was started as: {self._started_as}" if self._started_as else words
         except Exception as error:  # noqa: BLE001  # a launcher may be anybody's, and this thread has to go on
             log.warning("the last words of the worker %s can't be read: %s", block, _words(error))
             return ""

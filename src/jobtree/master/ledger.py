@@ -20,6 +20,15 @@ class Block:
     ended: bool = False
     note: tuple[str, int, str] | None = None  # how the batch system says it stands: state, of how many, why
     planned_at: float = 0.0
+    pool: str = ""
+    cpus: float = 0.0  # of each worker, where its pool does not say
+    memory: int = 0
+    gpus: float = 0.0
+
+    @property
+    def expected(self) -> int:
+        """Its workers that are there, or have been asked for."""
+        return len(self.alive) if self.known else self.n
 
     def ident_of(self, index: int) -> str:
         """The launcher's word for a worker that has not ended; empty if there is none."""
@@ -46,7 +55,10 @@ class Ledger:
         match record:
             case r.BlockPlanned():
                 self.planned += 1
-                self.blocks[record.name] = Block(record.name, record.n, planned_at=record.at)
+                self.blocks[record.name] = Block(
+                    record.name, record.n, planned_at=record.at, pool=record.pool,
+                    cpus=record.cpus, memory=record.memory, gpus=record.gpus,
+                )  # fmt: skip
             case r.BlockKnown():
                 block = self.blocks[record.name]
                 block.ids, block.alive, block.known = list(record.ids), set(record.ids), True
@@ -75,4 +87,4 @@ class Ledger:
     @property
     def expected(self) -> int:
         """Workers that are there or have been asked for."""
-        return sum(len(block.alive) if block.known else block.n for block in self.blocks.values())
+        return sum(block.expected for block in self.blocks.values())

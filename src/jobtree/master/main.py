@@ -37,7 +37,7 @@ from .effects import (
     TellFailure,
 )  # fmt: skip
 from .fence import Fence
-from .fleet import Fleet
+from .fleets import Fleets
 from .journal.writer import Journal
 from .notice import Notice
 from .server import Server
@@ -95,7 +95,7 @@ class Master:
     state: MasterState
     journal: Journal
     server: Server
-    fleet: Fleet
+    fleet: Fleets
     sweeper: Sweeper
     outputs: OutputStore
     display: Display
@@ -113,7 +113,8 @@ class Master:
     def run(self, opening: list[r.Record]) -> Outcome:
         """Run until nothing is left to do, or somebody wants an end."""
         state, journal = self.state, self.journal
-        self.server.watch(self.fleet.descriptor)
+        for descriptor in self.fleet.descriptors:
+            self.server.watch(descriptor)
         with self._taking_signals(), _quiet_gc():
             self._perform(state.begin(opening, self.clock()))
             before = shown = self.clock()
@@ -234,8 +235,8 @@ class Master:
         if decided is not None and decided.status > 128:
             statuses.append(decided.status)
         if self.interrupts > 1:
-            blocks = self.state.core.ledger.blocks.values()
-            self.fleet.post(CancelBlocks([ident for block in blocks for ident in sorted(block.alive)], force=True))
+            for block in self.state.core.ledger.blocks.values():
+                self.fleet.post(CancelBlocks(sorted(block.alive), force=True, pool=block.pool))
             statuses.append(130)
         if statuses:
             return Outcome("stopped", statuses[0], f"ended while the journal could not be written: {self.journal.paused}")

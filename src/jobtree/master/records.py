@@ -203,6 +203,9 @@ class BlockPlanned(Record):
     name: str
     pool: str
     n: int
+    cpus: float = 0.0  # of each worker; 0: what the pool says
+    memory: int = 0  # bytes
+    gpus: float = 0.0
 
 
 @dataclass(slots=True)
@@ -321,6 +324,8 @@ TYPES: dict[int, type[Record]] = {
 }  # fmt: skip
 
 _NAMES = {kind: [f.name for f in fields(kind) if f.name not in ("lengths", "data")] for kind in TYPES.values()}
+#: Fields at the end that former versions did not write.
+_ADDED: dict[type[Record], int] = {BlockPlanned: 3}
 
 
 def encode(record: Record) -> tuple[list[Any], bytes]:
@@ -339,7 +344,7 @@ def decode(head: list[Any], data: bytes = b"") -> Record:
         raise JournalDamaged(f"record type {head[0]} is unknown: this journal was written by a newer jobtree")
     values = head[2:]
     names = _NAMES[kind]
-    if len(values) != len(names):
+    if not len(names) - _ADDED.get(kind, 0) <= len(values) <= len(names):
         raise JournalDamaged(f"{kind.__name__} has {len(values)} fields where {len(names)} are due")
     if issubclass(kind, WithPayloads):
         return kind(head[1] or [], data, *values)

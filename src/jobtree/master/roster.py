@@ -34,6 +34,7 @@ class Worker:
     lost_at: float | None = None  # when it is given up, while it is out of contact
     until: float | None = None  # when the batch system ends it
     draining: bool = False
+    pool: str | None = None  # what it was asked for; None: it takes what fits
     free_cpus: float = 0.0  # below zero when it holds more than it can run at once
     free_memory: int = 0
     free_gpus: float = 0.0

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from .agenda import Agenda
 from .counters import Amounts, Counters
 from .nodes import Form, Node, Phase, Run
+from .pools import Pools
 from .roster import Worker
 
 #: Completions of a name that must be known before its targets are pushed ahead.
@@ -28,6 +29,8 @@ MOST_AT_ONCE, MOST_IN_A_TURN = 1000, 2000
 MOST_HELD = 20_000
 #: Sums of fractions of cpus are right but for this.
 SLACK = 1e-6
+#: Targets that were seen to take longer than this share of a worker's life are given to new workers all the same.
+LONGEST_SHARE = 0.8
 
 
 class Assignment(NamedTuple):
@@ -71,6 +74,7 @@ class Shape:
     gpus: float
     missing: str = ""  # what it asks for that can never be had, in words
     named: Amounts = ()  # of the run's own resources
+    pool: str | None = None  # whose workers it is for; None: all that it fits
     keys: list[tuple[int, int]] = field(default_factory=list)  # a heap
     buckets: dict[tuple[int, int], deque[Run | Node]] = field(default_factory=dict)
     size: int = 0  # targets queued, stale ones included
@@ -121,9 +125,13 @@ class Shape:
 
     def fits_at_all(self, worker: Worker) -> bool:
         """Whether ``worker``, with nothing else to do, could run a target of the shape."""
-        if self.missing:
+        if self.missing or not self.may_go_to(worker):
             return False
         return self.fits(worker.cpus, worker.memory, worker.gpus)
+
+    def may_go_to(self, worker: Worker) -> bool:
+        """Whether ``worker`` was asked for on behalf of such targets, or for nobody in particular."""
+        return self.pool is None or worker.pool is None or worker.pool == self.pool
 
     def fits(self, cpus: float, memory: int, gpus: float) -> bool:
         """Whether a target of the shape fits into so much."""
@@ -134,8 +142,14 @@ class Scheduler:
     """The queues of ready targets, and the decision where they go."""
 
     def __init__(
-        self, default_cpus: float, default_memory: int, target_time: float, resources: Mapping[str, float] | None = None
+        self,
+        default_cpus: float,
+        default_memory: int,
+        target_time: float,
+        resources: Mapping[str, float] | None = None,
+        pools: Pools | None = None,
     ) -> None:
+        self.pools = pools
         self.default_cpus = default_cpus
         self.default_memory = default_memory
         self.target_time = target_time
@@ -150,6 +164,7 @@ class Scheduler:
         self._eased: dict[int, Worker] = {}  # have got room since they were last offered everything
         self._workers: list[Worker] = []
         self._present: set[int] = set()
+        self._now = 0.0
         self._given = 0  # in this turn
         self._most: list[Worker] | None = None  # the workers of whom none has more room than:
         self._room_at_most = (0.0, 0, 0.0)
@@ -192,9 +207,11 @@ class Scheduler:
             memory = requests.get("memory")
             gpus = float(requests.get("gpus", 0))
             named = tuple(sorted((requests.get("resources") or {}).items()))
-            missing = self.counters.missing(named) or _not_to_be_had(requests)
-            key = (cpus, memory, gpus, named, missing)
-            form.shape = self.shapes.setdefault(key, Shape(cpus, memory, gpus, missing, named))
+            home, nowhere = self.pools.home(cpus, memory, gpus, requests) if self.pools is not None else (None, "")
+            missing = self.counters.missing(named) or nowhere
+            pool = home.name if home is not None else requests.get("pool")
+            key = (cpus, memory, gpus, named, missing, pool)
+            form.shape = self.shapes.setdefault(key, Shape(cpus, memory, gpus, missing, named, pool))
         shape: Shape = form.shape
         return shape
 
@@ -228,6 +245,7 @@ class Scheduler:
 
         The caller applies each assignment before it asks for the next one.
         """
+        self._now = now
         self._notice(workers)
         fresh, self._fresh = self._fresh, {}
         eased, self._eased = self._eased, {}
@@ -320,7 +338,7 @@ class Scheduler:
     def _fill_worker(self, shape: Shape, worker: Worker, share: int) -> Iterator[Assignment]:
         while share > 0 and (what := shape.best()) is not None and self._given < MOST_IN_A_TURN:
             count = min(share, self._room(shape, worker), what.count if isinstance(what, Run) else 1)
-            if not count:
+            if not count or (worker.until is not None and not self.in_time(shape, worker)):
                 return
             share -= count
             yield self._take(shape, worker, what, count)
@@ -338,10 +356,23 @@ class Scheduler:
         """Whether a target of ``shape`` can start on ``worker`` now."""
         return (
             worker.free_cpus + SLACK >= shape.cpus
+            and (shape.pool == worker.pool or shape.may_go_to(worker))
+            and (worker.until is None or self.in_time(shape, worker))
             and worker.free_gpus + SLACK >= shape.gpus
             and worker.free_memory >= shape.memory_on(worker, self.default_memory)
             and (not shape.named or self.counters.room(shape.named, 1) > 0)
         )
+
+    def in_time(self, shape: Shape, worker: Worker) -> bool:
+        """Whether what comes first will have ended before ``worker`` has to; one that is new may try whatever it is."""
+        what = shape.best()
+        seconds = self.expected(what.form) if what is not None else None
+        if seconds is None or worker.until is None:
+            return True
+        life = self.pools.of(worker.pool).worker_time if self.pools is not None else None
+        if life is not None:
+            seconds = min(seconds, life * LONGEST_SHARE)
+        return self._now + seconds <= worker.until
 
     def _room(self, shape: Shape, worker: Worker) -> int:
         """How many targets of ``shape`` can start on ``worker`` now, at most as many as are given at once."""
@@ -365,7 +396,8 @@ class Scheduler:
             return  # what waits on a worker must not keep a licence from who could begin
         share = shape.size // len(self._workers) + 1  # so that nobody gets the whole end of a queue
         for worker in workers:
-            slots = self._moving_slots(shape, worker, now) if shape.fits_at_all(worker) else 0.0
+            may = shape.fits_at_all(worker) and (worker.until is None or self.in_time(shape, worker))
+            slots = self._moving_slots(shape, worker, now) if may else 0.0
             left = min(share, MOST_AT_ONCE, MOST_HELD - len(worker.held)) if slots > 0 else 0
             while left > 0 and (what := shape.best()) is not None and self._given < MOST_IN_A_TURN:
                 count = min(self._ahead(worker, what.form, slots), left, what.count if isinstance(what, Run) else 1)
@@ -426,9 +458,3 @@ class Scheduler:
         self.counters.reserve(shape.named, count)
         if count < 0:
             self._fresh.update((other, None) for other in self._agenda if other.named)
-
-
-def _not_to_be_had(requests: dict[str, Any]) -> str:
-    """Pools are asked for by users, and there is none so far."""
-    pool = requests.get("pool")
-    return f"the pool {pool}, which this run has not" if pool else ""

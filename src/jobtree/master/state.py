@@ -112,7 +112,7 @@ class MasterState:
                 self.contacts.put_off(event.peer, event.about, self._paused)
             case e.Hello():
                 if self.contacts.hello(event.peer, event.session, event.about):
-                    self.scaling.joined()
+                    self.scaling.joined(core.roster.by_uid[event.about["uid"]])
                     if self._ending is not None:  # it comes when the others have been sent home
                         core.send(event.peer, Type.STOP, [self._ending.reason])
             case e.Asked():
@@ -222,18 +222,23 @@ class MasterState:
         found = True
         while found:  # what fails may have been waited for by others that ask for as much
             found = False
+            for shape, why in self.scaling.refusals():
+                self._refuse_shape(shape, workers, why)
+                found = True
             for shape in core.scheduler.unproven(core.roster.takers):
-                fits_the_next = not shape.missing and shape.fits(core.settings.worker_cpus, core.settings.worker_memory, 0.0)
+                fits_the_next = not shape.missing and core.pools.may_hold(shape.cpus, shape.memory, shape.gpus, shape.pool)
                 if not fits_the_next and not any(shape.fits_at_all(worker) for worker in workers):
                     self._refuse_shape(shape, workers)
                     found = True
             core.absorb()
 
-    def _refuse_shape(self, shape: Shape, workers: list[Worker]) -> None:
+    def _refuse_shape(self, shape: Shape, workers: list[Worker], why: str = "") -> None:
         core = self.core
-        cpus = max((worker.cpus for worker in workers), default=core.settings.worker_cpus)
-        memory = max((worker.memory for worker in workers), default=core.settings.worker_memory)
-        text = (
+        some = [worker for worker in workers if shape.may_go_to(worker)]
+        largest = core.pools.of(shape.pool).largest_size if shape.pool else core.pools.largest
+        cpus = max((worker.cpus for worker in some), default=largest.cpus)
+        memory = max((worker.memory for worker in some), default=largest.memory)
+        text = why or (
             f"it asks for {shape.missing}"
             if shape.missing
             else (
@@ -257,8 +262,8 @@ class MasterState:
             self._end(Outcome("stopped", 3, core.loss), dismiss=False)
         elif self.core.settings.fail_fast and any(why["cause"] != "cancelled" for why in tree.failed.values()):
             self._end(Outcome("failed", 1, "a target has failed, and --fail-fast was given"))
-        elif self.scaling.hopeless and not core.roster.by_peer:
-            self._end(Outcome("stopped", 1, self.scaling.hopeless))
+        elif why := self.scaling.hopeless:
+            self._end(Outcome("stopped", 1, why))
         elif self._draining is not None and not any(worker.held for worker in self.core.roster):
             self._end(self._draining)
 

@@ -169,7 +169,12 @@ def _about(tree: Path, arguments: argparse.Namespace, now: float) -> Any:
     """What this worker says of itself."""
     from .. import __version__
     from ..protocol.keys import read_connection
+    from ..protocol.sizes import read_berth
     from .state import About
+
+    berth = read_berth(tree / "blocks", arguments.block) if arguments.block else None
+    if berth is not None:
+        arguments.cpus, arguments.memory, arguments.gpus = berth.cpus, str(berth.memory), berth.gpus
 
     # Of several workers on one machine that know nothing of each other, the first one has the gpus.
     alone = arguments.in_batch or arguments.index == 0
