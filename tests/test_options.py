@@ -18,7 +18,7 @@ def some_value(name: str) -> Any:
     """A word that is not the default of the option, where there is more than one."""
     special = {"workers": "1:7", "port_range": "81:82", "launcher": "local", "progress": "json"}
     special |= {"log_level": "ERROR", "bind": "::1", "config": os.devnull}
-    special["resources"] = "licence=2"
+    special |= {"resources": "licence=2", "pool": "name=big,memory=2G"}
     return True if ROWS[name].is_flag else special.get(name, "17")
 
 
@@ -211,7 +211,8 @@ class TestLayers:
             ('fail-fast = "perhaps"', "jobtree.toml: fail_fast: 'perhaps' is neither true nor false"),
             ('fresh = true', "jobtree.toml: 'fresh' can only be given on the command line"),
             ('retries =', "jobtree.toml: Invalid value"),
-            ('[[pool]]\nname = "big"', "jobtree.toml: unknown key 'pool'"),
+            ('[[pool]]\nname = "big"\nspeed = 3', "jobtree.toml: pool: a pool has no 'speed'"),
+            ('[[target]]\nname = "big"', "jobtree.toml: unknown key 'target'"),
         ],
     )  # fmt: skip
     def test_a_wrong_file_is_refused_in_one_line_with_its_name(self, text: str, message: str) -> None:

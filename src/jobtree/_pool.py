@@ -122,8 +122,6 @@ def make_pool(
     poll = float(getattr(launcher, "poll_seconds", POLL_SECONDS))
     largest = None if local or not is_elastic(options) else _largest(options, site)
     command = worker_command(options, tree, size, local)
-    if local and _is_modest(options):
-        command = ["nice", "-n", str(_site.LOGIN_NICE), *command]
     return Pool(launcher, size, None if local else least, most, poll, command, largest=largest)
 
 
@@ -163,6 +161,8 @@ def worker_command(options: Options, tree: Path, size: WorkerSize, local: bool) 
     command += ["--memory", str(size.memory_bytes), "--patience", f"{options.worker_patience:g}"]
     if options.pin:
         command.append("--pin")
+    if local and _is_modest(options):
+        command = ["nice", "-n", str(_site.LOGIN_NICE), *command]
     if options.scratch_dir is not None:
         command += ["--scratch-dir", str(options.scratch_dir)]
     if not local:
