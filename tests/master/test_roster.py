@@ -76,6 +76,7 @@ def test_what_the_worker_does_not_list_is_missing() -> None:
 def test_an_attempt_of_an_earlier_epoch_is_adopted_if_its_target_is_ready() -> None:
     garden = Garden()
     (child, _) = garden.run(1, 2)
+    garden.apply(r.EpochBegan(1.0, 2, "host", 1, {}))
     assert compared(garden, [[1, 9, child, 0, HELD_RUNNING]]) == ([[1, 9, VERDICT_ADOPT, 0]], [[1, 9, child]], [])
 
 

@@ -184,3 +184,12 @@ def test_the_packed_size_is_what_an_envelope_has_of_it() -> None:
         with_it = encode(Message(Type.DONE, 1, 1, 1, [[value], []]))[0]
         without = encode(Message(Type.DONE, 1, 1, 1, [[], []]))[0]
         assert len(with_it) - len(without) == packed_size(value)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"left": float("nan")}, {"left": 1e300}, {"held": [[0, 0, 3, 0, 1]]}, {"held": [[1, 2, 0, 0, 1]]}, {"cpus": float("nan")}],
+)
+def test_a_hello_beyond_all_measure_is_refused(odd: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError, match="HELLO"):
+        decode([envelope(int(Type.HELLO), [{**HELLO, **odd}])], Role.WORKER)

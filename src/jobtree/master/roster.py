@@ -161,14 +161,18 @@ def reconcile(tree: Tree, worker: Worker, held: Iterable[list[int]]) -> Reconcil
     and a restarted master.
     """
     found = Reconciliation()
+    taken: set[int | tuple[int, int]] = set()
     for epoch, number, target, _created, _state in held:
         node = tree.current.get((epoch, number))
-        if node is not None:
+        if node is not None and node.id == target:
+            if (epoch, number) in found.kept:
+                continue
             found.kept[epoch, number] = node
             found.verdicts.append([epoch, number, VERDICT_ADOPT, node.created])
             if node.worker != worker.number:
                 found.adopted.append([epoch, number, target])
-        elif _may_adopt(tree, epoch, number, target):
+        elif node is None and not taken & {target, (epoch, number)} and _may_adopt(tree, epoch, number, target):
+            taken |= {target, (epoch, number)}
             found.adopted.append([epoch, number, target])
             found.verdicts.append([epoch, number, VERDICT_ADOPT, 0])
         else:
@@ -185,9 +189,12 @@ def _may_adopt(tree: Tree, epoch: int, number: int, target: int) -> bool:
     """
     if epoch < tree.forgiven:
         return False  # before the loss that number may have been another target's
+    if epoch > tree.epoch or (epoch == tree.epoch and number >= tree.next_number):
+        return False  # nobody has given it that, and somebody may yet get it
     node = tree.nodes.get(target)
     if node is None:
-        return tree.runs.find(target) is not None
+        run = tree.runs.find(target)
+        return run is not None and not run.withdrawn and tree.alive(run.parent)
     if node.over is not None and (epoch, number) in node.over:
         return False
     return node.phase is Phase.READY and node.attempt != (epoch, number) and tree.alive(node)

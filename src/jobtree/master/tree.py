@@ -103,6 +103,10 @@ class Tree(Withdrawal):
         """All forms that were ever met."""
         return self._forms.values()
 
+    def has_form(self, wire: list[Any]) -> bool:
+        """Whether targets that are described so were met."""
+        return repr(wire) in self._forms
+
     def knows(self, epoch: int, records: int) -> bool:
         """Whether the master of ``epoch`` can have acknowledged so many records, by all that the journal has."""
         if epoch > self.epoch or (epoch < self.forgiven and records > self.intact):

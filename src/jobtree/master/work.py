@@ -23,6 +23,7 @@ from ..protocol.messages import (
     Type,
     failure_row,
 )
+from . import claims
 from . import records as r
 from .core import Core
 from .effects import EndSession, Fetch, Output, TellFailure
@@ -98,6 +99,10 @@ class Work:
         elif first_n > expected:
             self.core.do(EndSession(worker.peer or 0))
             return False
+        wrong = claims.of_piece(self.core.tree, node, piece, expected)
+        if wrong:
+            self._mismatch(worker, node, wrong)
+            return False
         record = r.TargetsCreated(
             lengths, data, self.core.now, epoch, number, self.core.tree.next_id, first_n, forms, runs, extras
         )
@@ -115,6 +120,10 @@ class Work:
                 continue  # fenced
             if node.created != row[ROW_CREATED] + (row[ROW_FLAGS] & FLAG_FOLLOW_ON) and not row[ROW_CAUSE]:
                 self._mismatch(worker, node)
+                continue
+            wrong = claims.of_row(node, row, _next_n(node))
+            if wrong:
+                self._mismatch(worker, node, wrong)
                 continue
             for at, level, text in row[ROW_MESSAGES] or ():
                 self._say(node, at, level, text)
@@ -141,10 +150,12 @@ class Work:
             chosen, chosen_lengths, chosen_data = _choose(bad, rows, lengths, data)
             self.fail(worker.number, chosen, chosen_lengths, chosen_data)
 
-    def _mismatch(self, worker: Worker, node: Node) -> None:
-        """The end of an attempt counts other creations than are on disk: reconcile once; if it stays, the attempt is lost."""
+    def _mismatch(self, worker: Worker, node: Node, wrong: str = "") -> None:
+        """What is said of an attempt does not go with what is on disk: reconcile once; if it stays, the attempt is lost."""
+        if wrong:
+            self.core.tell("WARNING", f"{worker.name} says of {node.form.name}:{node.id} what can't be: {wrong}")
         if node.attempt in self.mismatched:
-            self.lose(worker, [node], "what it created could not be delivered")
+            self.lose(worker, [node], wrong or "what it created could not be delivered")
         else:
             self.mismatched.add(node.attempt)
         self.core.do(EndSession(worker.peer or 0))
@@ -179,7 +190,7 @@ class Work:
 
     def given_back(self, worker: Worker, attempts: list[Attempt]) -> None:
         """A worker does not hold these, and has not begun them: others may have them."""
-        known = [attempt for attempt in attempts if attempt in worker.held]
+        known = [attempt for attempt in dict.fromkeys(attempts) if attempt in worker.held]
         for attempt in known:
             self.drop(worker, worker.held[attempt])
         for some in r.batched(known, r.MOST_LISTED):
@@ -230,7 +241,7 @@ class Work:
             self.core.tell(level, f"{node.form.name}:{node.id}: {text}")
 
     def _need(self, worker: Worker, names: list[str]) -> None:
-        known = [sha for sha in names if sha in self.core.tree.codes]
+        known = [sha for sha in dict.fromkeys(names) if sha in self.core.tree.codes]
         fetches = [Fetch(*self.core.tree.codes[sha], 1) for sha in known]
         if known and worker.peer is not None:
             self.core.send(worker.peer, Type.BLOB, [known], fetches)

@@ -17,6 +17,12 @@ _WORDS_MOST = 4096
 _CAUSES = frozenset(cause.value for cause in Cause)
 _JOURNALED = frozenset({Type.CHILDREN, Type.DONE, Type.STARTED, Type.RETURNED})
 _FLOAT = (int, float)
+#: No time, and no duration, is as many seconds: what says so would be no date.
+_LONGEST = 2.0**37
+_LARGEST = 2**62
+#: What the journal adds to an attempt's end that is bad: when it is tried again, and with how much memory.
+_VERDICT_BYTES = 48
+_SCALARS = (str, int, float, bytes, type(None))
 #: Environments, arguments and paths may hold bytes that are no UTF-8: what Python makes of them goes there and back.
 _TEXT_ERRORS = "surrogateescape"
 
@@ -68,11 +74,13 @@ def decode(frames: list[bytes], sender: Role) -> Message:
     if not isinstance(body, list):
         raise ProtocolError("", f"the body of {known.name} is not an array")
     data = frames[1] if len(frames) == 2 else b""
-    if known in _JOURNALED and len(frames[0]) + len(data) > JOURNALED_LIMIT:
-        raise ProtocolError("", f"{known.name} has {len(frames[0]) + len(data)} bytes, and may have {JOURNALED_LIMIT}")
+    if known in _JOURNALED and (size := len(frames[0]) + len(data)) > JOURNALED_LIMIT:
+        raise ProtocolError("", f"{known.name} has {size} bytes, and may have {JOURNALED_LIMIT}")
     check = _CHECKS.get(known)
     if check is not None:
         check(body, data)
+    if known in _JOURNALED and size > JOURNALED_LIMIT // 3 and (size := _journaled_size(body, data)) > JOURNALED_LIMIT:
+        raise ProtocolError("", f"{known.name} would have {size} bytes in the journal, and may have {JOURNALED_LIMIT}")
     return Message(known, epoch, session, number, body, data)
 
 
@@ -97,21 +105,31 @@ def _unpack(frame: bytes, sender: Role) -> Any:
         raise ProtocolError("", f"the envelope is not msgpack: {error}") from None
 
 
+def _journaled_size(body: list[Any], data: bytes) -> int:
+    """Bytes that it may take there at the most: what came packed tightly (short floats, say) is packed as we do it."""
+    return packed_size(body) + len(data) + _VERDICT_BYTES * len(body[0])
+
+
 def _fail(kind: Type, what: str) -> None:
     raise ProtocolError("", f"{kind.name}: {what}")
+
+
+def _is_time(value: object) -> bool:
+    """Whether it is a number of seconds, and not too many (what is no number at all is in no range)."""
+    return isinstance(value, _FLOAT) and -_LONGEST < value < _LONGEST
 
 
 def _naturals(values: object) -> bool:
     return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
 
 
-def _attempts(kind: Type, body: list[Any], fields: int = 1) -> None:
+def _attempts(kind: Type, body: list[Any], fields: int = 1, width: int = 2) -> None:
     """``[[[epoch, number, ...], ...], ...]``"""
     if len(body) != fields or not isinstance(body[0], list):
         _fail(kind, "the body must begin with one array of attempts")
     for item in body[0]:
-        if not isinstance(item, list) or len(item) < 2 or not _naturals(item[:2]):
-            _fail(kind, "an attempt is two whole numbers")
+        if not isinstance(item, list) or len(item) != width or not _naturals(item[:2]):
+            _fail(kind, f"an attempt is two whole numbers{', and a time' if width > 2 else ''}")
 
 
 def _children(body: list[Any], data: bytes) -> None:
@@ -176,7 +194,7 @@ def _ranges(ranges: Any) -> bool:
 
 
 def _blob(blob: Any) -> bool:
-    return isinstance(blob, list) and len(blob) == 2 and type(blob[0]) is int and isinstance(blob[1], str)
+    return isinstance(blob, list) and len(blob) == 2 and _naturals(blob[:1]) and isinstance(blob[1], str)
 
 
 def _done(body: list[Any], data: bytes) -> None:
@@ -199,13 +217,14 @@ def check_row(row: Any) -> bool:
         type(epoch) is type(number) is type(created) is type(flags) is int
         and created >= 0
         and type(cause) is str
-        and (result is None or result is True or (type(result) is list and (_blob(result) or _naturals(result))))
+        and (result is None or result is True or (type(result) is list and (_blob(result) or _is_name(result))))
         and (embeds is None or _ranges(embeds))
-        and isinstance(started, _FLOAT)
-        and isinstance(wall, _FLOAT)
-        and isinstance(user, _FLOAT)
-        and isinstance(system, _FLOAT)
+        and _is_time(started)
+        and _is_time(wall)
+        and _is_time(user)
+        and _is_time(system)
         and isinstance(memory, _FLOAT)
+        and 0 <= memory < _LARGEST
         and (messages is None or (type(messages) is list and all(map(_is_said, messages))))
         and (failure is None or (cause in _CAUSES and _is_failure(failure)))
         and (not cause) == (failure is None)
@@ -213,14 +232,22 @@ def check_row(row: Any) -> bool:
     )
 
 
+def _is_name(result: list[Any]) -> bool:
+    """The number of a target that the attempt has created."""
+    return len(result) == 1 and _naturals(result)
+
+
 def _is_said(said: Any) -> bool:
     """Unix seconds, level and text of a message of ``Target.log``."""
-    return type(said) is list and len(said) == 3 and isinstance(said[0], _FLOAT) and type(said[1]) is str and type(said[2]) is str
+    return type(said) is list and len(said) == 3 and _is_time(said[0]) and type(said[1]) is str and type(said[2]) is str
 
 
 def _is_failure(failure: Any) -> bool:
-    words = type(failure) is dict and all(type(key) is str for key in failure)
-    return words and isinstance(failure.get("types", []), list)
+    if type(failure) is not dict or not all(type(key) is str for key in failure):
+        return False
+    flat = all(isinstance(value, _SCALARS) for key, value in failure.items() if key != "types")
+    types = failure.get("types", [])
+    return flat and isinstance(types, list) and all(isinstance(name, str) for name in types)
 
 
 def _check_cancels(cancels: Any) -> bool:
@@ -238,11 +265,15 @@ def _hello(body: list[Any], data: bytes) -> None:
         _fail(Type.HELLO, f"its words may have {_WORDS_MOST} characters")
     if not all(0 <= hello[key] < 2**62 for key in ("index", "pid", "cpus", "memory", "gpus")):
         _fail(Type.HELLO, "what a worker has is not below zero, and not without end")
+    if not _is_time(hello["left"]):
+        _fail(Type.HELLO, "left is a number of seconds")
     if not _naturals(hello["seen"]) or len(hello["seen"]) != 2:
         _fail(Type.HELLO, "seen is two whole numbers")
     for held in hello["held"]:
         if not isinstance(held, list) or len(held) != 5 or not _naturals(held):
             _fail(Type.HELLO, "an attempt held is five whole numbers")
+        if not all(held[:3]):
+            _fail(Type.HELLO, "epochs, attempts and targets are counted from 1")
 
 
 #: What HELLO must say, with the types of the values.
@@ -271,16 +302,18 @@ def _log(body: list[Any], data: bytes) -> None:
     total = 0
     for chunk in body[0]:
         # epoch, number, stream (0 log, 1 stdout, 2 stderr), byte offset in the stream, length, unix seconds
-        if not isinstance(chunk, list) or len(chunk) != 6 or not _naturals(chunk[:5]) or not isinstance(chunk[5], _FLOAT):
+        if not isinstance(chunk, list) or len(chunk) != 6 or not _naturals(chunk[:5]) or not _is_time(chunk[5]):
             _fail(kind, "a chunk is five whole numbers and a time")
+        if chunk[2] > 2 or chunk[3] >= _LARGEST:
+            _fail(kind, "there are three streams, and none is as long")
         total += chunk[4]
     if total != len(data):
         _fail(kind, f"{len(data)} bytes of output where {total} are named")
 
 
 def _started(body: list[Any], data: bytes) -> None:
-    _attempts(Type.STARTED, body)
-    if any(len(item) != 3 or not isinstance(item[2], _FLOAT) for item in body[0]):
+    _attempts(Type.STARTED, body, width=3)
+    if not all(_is_time(item[2]) for item in body[0]):
         _fail(Type.STARTED, "a started attempt is its identity and a time")
 
 
