@@ -16,9 +16,10 @@ SOURCE = Path(jobtree.__file__).parent
 #: Rooms that compute, and do nothing else: time and chance come in as arguments.
 PURE = (
     "errors", "ids", "resources", "protocol.codec", "protocol.messages", "protocol.session", "launchers.base",
-    "launchers.settings", "master.agenda", "master.audit", "master.choices", "master.claims", "master.contacts", "master.control", "master.core",
-    "master.counters", "master.demand", "master.dispatch", "master.effects", "master.events", "master.ledger", "master.nodes",
-    "master.pools", "master.promises", "master.records", "master.roster", "master.runs", "master.scaling", "master.scheduler",
+    "launchers.settings", "master.agenda", "master.audit", "master.choices", "master.claims", "master.contacts",
+    "master.control", "master.core", "master.counters", "master.demand", "master.dispatch", "master.effects", "master.events",
+    "master.ledger", "master.nodes", "master.pools", "master.promises", "master.records", "master.roster", "master.runs",
+    "master.scaling", "master.scheduler",
     "master.snapshot", "master.starving", "master.state", "master.tree", "master.upward", "master.verdicts",
     "master.withdrawal", "master.work", "master.journal.frames", "master.journal.segments", "worker.devices", "worker.effects",
     "worker.events", "worker.held", "worker.letters", "worker.outbox", "worker.slots", "worker.state",

@@ -20,6 +20,7 @@ from jobtree.master.effects import Prune
 from jobtree.master.events import Compacted
 from jobtree.master.journal.directory import Directory
 from jobtree.master.journal.reader import Reader
+from jobtree.master.journal.writer import SEGMENT_BYTES
 from jobtree.master.ledger import Ledger
 from jobtree.master.tree import Tree
 from jobtree.views.history import History
@@ -269,5 +270,5 @@ def test_a_compaction_that_the_disk_refuses_at_any_step_leaves_the_journal_as_it
 
 
 def _remembering(files: FaultyFiles) -> FaultyFiles:
-    files.archive = []  # type: ignore[attr-defined]
+    files.archive, files.segment_bytes = [], SEGMENT_BYTES  # type: ignore[attr-defined]
     return files

@@ -52,9 +52,12 @@ class Running:
         """Send it a signal."""
         self.process.send_signal(number)
 
-    def wait(self, *, killed: bool = False) -> Ended:
-        """Wait for its end; a Python traceback of ours is reported at once. `killed`: a signal is what ended it."""
-        out, err = self.process.communicate(timeout=PATIENCE)
+    def wait(self, *, killed: bool = False, patience: float = PATIENCE) -> Ended:
+        """Wait for its end, for `patience` seconds; a Python traceback of ours is reported at once.
+
+        `killed`: a signal is what ended it.
+        """
+        out, err = self.process.communicate(timeout=patience)
         assert killed or self.process.returncode >= 0, f"it was killed by signal {-self.process.returncode}\n{err}"
         return Ended(self.process.returncode, out, err)
 

@@ -1,4 +1,4 @@
-"""What a worker says of an attempt, held against what is known of it: names of targets that are not there, requests that are none.
+"""What a worker says of an attempt, held against what is known of it: targets that are not there, requests that are none.
 
 The shape of messages has been checked where they came in (``protocol.codec``); this needs the tree. An honest worker says nothing
 that is refused here; but what is journaled must make sense for ever, so nobody's word is taken.

@@ -21,25 +21,28 @@ def master_of(directory: Directory) -> Holder | None:
         return None
     path = f"{directory.path}/{segments.LOCK_NAME}"
     if holder.boot == Holder.ourselves().boot:
-        listed = _is_listed(path, holder.pid)
-        if listed or (listed is False and is_local(directory.path)):
-            return holder if listed else None
+        lockers = _lockers(path)
+        if lockers is not None and holder.pid in lockers:
+            return holder
+        if lockers is not None and is_local(directory.path):
+            # If it lives and another one has the lock, it has superseded a master that stands still.
+            return holder if lockers else None
     return holder if _is_taken(path) else None
 
 
-def _is_listed(path: str, pid: int) -> bool | None:
-    """Whether the kernel knows of a lock that a process has on a file; None where it does not say."""
+def _lockers(path: str) -> set[int] | None:
+    """The processes of this machine that the kernel knows to have locked a file; None where it does not say."""
     try:
         inode = str(os.stat(path).st_ino)
     except OSError:
-        return False
+        return set()
     try:
         with open("/proc/locks", encoding="ascii") as file:
             # 1: FLOCK  ADVISORY  WRITE 4711 08:01:131200 0 EOF; one that waits has "->" as its second word
             locks = [line.split() for line in file]
     except OSError:
         return None
-    return any(len(words) > 5 and words[4] == str(pid) and words[5].rpartition(":")[2] == inode for words in locks)
+    return {int(words[4]) for words in locks if len(words) > 5 and words[1] != "->" and words[5].rpartition(":")[2] == inode}
 
 
 def _is_taken(path: str) -> bool:
