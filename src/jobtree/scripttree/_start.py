@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from jobtree._run import Life, refuse_inside_runner, speak_plainly
 from jobtree._target import Target as TargetOfToday
-from jobtree.errors import TargetsFailed
+from jobtree.errors import TargetsFailed, UsageError
 from jobtree.options import Options
 from jobtree.protocol.references import register_script
 from jobtree.views.progress import Console, Progress
 
 from ._logs import logger, setLoggingFromOptions
 from ._options import REQUIRED, translate
-from ._step import Step
+from ._step import CommandStep, Step
+from ._terms import Terms
 
 if TYPE_CHECKING:
     from jobtree.master.effects import TellFailure
@@ -36,6 +37,27 @@ def start(target: Target, options: Any) -> int:
 
     RuntimeError for options that `addJobTreeOptions` has not made.
     """
+    translated, terms = _prepare(options)
+    return _counted(Step(target, terms), translated)
+
+
+def start_command(options: Any) -> int:
+    """Run the shell command of such options as a tree of one job, or go on with the tree that is there as it remembers itself."""
+    translated, terms = _prepare(options)
+    if is_tree(options.jobTree):
+        return _counted(None, Options.merged(None, tree=options.jobTree, log_level=translated.log_level))
+    if options.command is None:
+        raise UsageError(f"there is no jobTree {options.jobTree}; give a directory that exists, or a --command")
+    return _counted(CommandStep(str(options.command), terms), translated)
+
+
+def is_tree(path: str) -> bool:
+    """Whether a directory holds a run."""
+    return os.path.isdir(os.path.join(path, "journal"))
+
+
+def _prepare(options: Any) -> tuple[Options, Terms]:
+    """Set up logging, make the path of the tree absolute in place, and say all options in the words of today."""
     refuse_inside_runner()
     speak_plainly()
     missing = [name for name in REQUIRED if not hasattr(options, name)]
@@ -43,14 +65,16 @@ def start(target: Target, options: Any) -> int:
         raise RuntimeError(f"the options have no {', '.join(missing) or 'jobTree'}: did you remember to call addJobTreeOptions?")
     setLoggingFromOptions(options)
     options.jobTree = os.path.abspath(options.jobTree)
-    translated, terms = translate(options)
-    return run(Step(target, terms), translated)
+    return translate(options)
 
 
-def run(root: TargetOfToday[Any], options: Options) -> int:
-    """Run a root, or go on with the tree that is there; how many targets have failed."""
+def _counted(root: TargetOfToday[Any] | None, options: Options) -> int:
+    """Run a root, or go on with the tree that is there (without a root: as it remembers itself); how many targets have failed."""
+    life = Life(options, _old_console, _MANNER)
     try:
-        if not Life(options, _old_console, _MANNER).run_or_go_on(root, register_script()):
+        if root is None:
+            life.restart(want_result=False)
+        elif not life.run_or_go_on(root, register_script()):
             logger.info("The jobTree %s has finished already: there is nothing to do", options.tree)
     except TargetsFailed as failed:
         count = len(failed.failures)
