@@ -180,7 +180,8 @@ def _environment(directory: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("JOBTREE")}
     inherited = [kept["PYTHONPATH"]] if kept.get("PYTHONPATH") else []
     path = os.pathsep.join([str(SOURCE), *inherited])
-    return {**kept, "HOME": str(directory), "XDG_DATA_HOME": str(directory / "data"), "PYTHONPATH": path}
+    home = {"HOME": str(directory), "XDG_DATA_HOME": str(directory / "data")}
+    return {**kept, **home, "PYTHONPATH": path, "JOBTREE_LOGIN_NODE": "no"}  # though batch systems be installed here
 
 
 def _command_line(entry: Path) -> str:
