@@ -17,7 +17,8 @@ SOURCE = Path(jobtree.__file__).parent
 PURE = (
     "errors", "ids", "resources", "protocol.codec", "protocol.messages", "protocol.session", "launchers.base",
     "launchers.settings", "master.agenda", "master.audit", "master.choices", "master.claims", "master.contacts",
-    "master.control", "master.core", "master.counters", "master.demand", "master.dispatch", "master.effects", "master.events",
+    "master.control", "master.core", "master.counters", "master.demand", "master.desk", "master.dispatch",
+    "master.effects", "master.events",
     "master.ledger", "master.nodes", "master.pools", "master.promises", "master.records", "master.roster", "master.runs",
     "master.scaling", "master.scheduler",
     "master.snapshot", "master.starving", "master.state", "master.tree", "master.upward", "master.verdicts",
@@ -31,8 +32,15 @@ COMPUTING = frozenset({
 })  # fmt: skip
 #: Doors: who may open which of the outside worlds.
 DOORS = {
-    "zmq": {"protocol.client", "protocol.keys", "protocol.knock", "master.server", "worker.connection"},
-    "subprocess": {"_command", "master.compaction", "launchers.local", "launchers.shell", "scripttree._programs"},
+    "zmq": {"protocol.caller", "protocol.client", "protocol.keys", "protocol.knock", "master.server", "worker.connection"},
+    "subprocess": {
+        "_child_master",
+        "_command",
+        "master.compaction",
+        "launchers.local",
+        "launchers.shell",
+        "scripttree._programs",
+    },
     "pickle": {"protocol.calls", "protocol.payload", "protocol.tracebacks"},
     "cloudpickle": {"protocol.payload"},
     "tblib": {"protocol.payload", "protocol.tracebacks"},
@@ -46,6 +54,14 @@ THREADS = {
     "worker.processes",
     "worker.surroundings",
     "_recording",
+    "_async",
+    "_child_master",
+    "_client",
+    "_cluster",
+    "_executor",
+    "_futures",
+    "_map",
+    "_plain_call",
     "views.dashboard",
     "views.live",
     "scripttree._acid",

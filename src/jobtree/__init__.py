@@ -15,16 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jobtree import errors as errors
+    from jobtree._async import run_async as run_async
+    from jobtree._async import wrap_future as wrap_future
+    from jobtree._cluster import Cluster as Cluster
     from jobtree._command import CommandResult as CommandResult
     from jobtree._command import command as command
+    from jobtree._executor import Executor as Executor
     from jobtree._function import call as call
     from jobtree._function import target as target
+    from jobtree._futures import Future as Future
+    from jobtree._map import map as map  # noqa: A004  # as in concurrent.futures
     from jobtree._promise import Cancelled as Cancelled
     from jobtree._promise import Failure as Failure
     from jobtree._promise import Handle as Handle
     from jobtree._promise import Promise as Promise
     from jobtree._run import main as main
-    from jobtree._run import map as map  # noqa: A004  # as in concurrent.futures
     from jobtree._run import restart as restart
     from jobtree._run import run as run
     from jobtree._target import Target as Target
@@ -49,10 +54,15 @@ __version__ = "0.1.0"
 # What is public, by the module that has it; imported when first asked for, so that `import jobtree` costs
 # little.
 _HOMES = {
+    "jobtree._async": ("run_async", "wrap_future"),
+    "jobtree._cluster": ("Cluster",),
     "jobtree._command": ("CommandResult", "command"),
+    "jobtree._executor": ("Executor",),
     "jobtree._function": ("call", "target"),
+    "jobtree._futures": ("Future",),
+    "jobtree._map": ("map",),
     "jobtree._promise": ("Cancelled", "Failure", "Handle", "Promise"),
-    "jobtree._run": ("main", "map", "restart", "run"),
+    "jobtree._run": ("main", "restart", "run"),
     "jobtree._target": ("Target", "current_target"),
     "jobtree._tree": ("Tree",),
     "jobtree.errors": (

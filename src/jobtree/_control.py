@@ -82,7 +82,8 @@ def _at_rest(tree: str, verb: str, about: dict[str, Any]) -> dict[str, Any]:
     """Hold the tree for a moment as a master would, and write down what was decided."""
     from . import _opening
     from .master import records as r
-    from .master.control import BY_RECORD, Refused, decide
+    from .master.control import BY_RECORD, decide
+    from .master.desk import Refused
     from .master.journal.writer import Journal
     from .options import Options
 

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -85,15 +85,6 @@ def run(
     except TargetsFailed as failed:
         # The frames in between are ours; what the user wants to see is the cause.
         raise failed.with_traceback(None) from failed.__cause__
-
-
-def map(  # noqa: A001  # as in concurrent.futures
-    function: Callable[[T], R], iterable: Iterable[T], options: argparse.Namespace | Options | None = None, /, **keywords: Any
-) -> list[R]:
-    """Call ``function`` on each item, each call a target; return the results in order. Options as for ``run``."""
-    from ._function import call
-
-    return run([call(function, item) for item in iterable], options, **keywords)
 
 
 def restart(tree: str | os.PathLike[str], options: argparse.Namespace | Options | None = None, /, **keywords: Any) -> Any:
@@ -484,4 +475,4 @@ def speak_plainly() -> None:
     sys.excepthook = hook
 
 
-__all__ = ["TreeLocked", "main", "map", "restart", "restart_tree", "run"]
+__all__ = ["TreeLocked", "main", "restart", "restart_tree", "run"]

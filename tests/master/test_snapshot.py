@@ -196,8 +196,10 @@ def test_items_that_make_no_sense_are_refused() -> None:
 def test_whoever_adds_to_the_state_adds_to_its_snapshot() -> None:
     """These are written, made anew by those that are, or what a turn hands on; a new one has to be thought about here."""
     written = {"about", "options", "epoch", "next_id", "next_number", "records", "keep_going", "outcome", "tallies", "failed"}
-    written |= {"whys", "codes", "result", "nodes", "runs", "root", "epochs", "forgiven", "intact"}
-    assert set(vars(Tree())) == written | {"current", "_forms", "_appliers", "fresh", "ended_chains", "unneeded"}
+    written |= {"whys", "codes", "result", "nodes", "runs", "root", "epochs", "forgiven", "intact", "door", "submitted"}
+    written |= {"spans", "places"}
+    news = {"fresh", "answers", "ended_chains", "unneeded", "revoked", "unqueued"}
+    assert set(vars(Tree())) == written | news | {"current", "_forms", "_appliers"}
     assert set(vars(Ledger())) == {"blocks", "planned", "joined", "last_worker"}
     assert set(Watch.__slots__) == {"slot", "takers"}
     assert set(Slot.__slots__) == {"kind", "argument", "source", "size", "attempt", "spilled", "uses", "embeds"}

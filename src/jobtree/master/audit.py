@@ -53,6 +53,8 @@ def _counters(tree: Tree) -> str:
     opened: Counter[int] = Counter()
     stuck: Counter[int] = Counter()
     follows = {node.follow.id for node in tree.nodes.values() if node.follow is not None}
+    if tree.root is not None:
+        opened[tree.root.id] += tree.door
     for run in tree.runs:
         opened[run.parent.id] += run.count
         stuck[run.parent.id] += run.count * run.withdrawn

@@ -13,6 +13,7 @@ from ..protocol.messages import Type
 from . import records as r
 from .choices import Wanted, absence, find, to_cancel, to_retry, words_of
 from .core import Core
+from .desk import Desk, Refused
 from .events import Asked
 from .nodes import Node, Phase
 
@@ -20,16 +21,13 @@ from .nodes import Node, Phase
 STACK_WITHIN = 5.0
 
 
-class Refused(Exception):
-    """What was asked for can't be done; the words say why."""
-
-
 class Control:
     """Takes in requests. ``stop`` is the state's own way to an end: at once, or when what runs is done."""
 
-    def __init__(self, core: Core, stop: Callable[[bool], None]) -> None:
+    def __init__(self, core: Core, stop: Callable[[bool], None], desk: Desk) -> None:
         self.core = core
         self._stop_run = stop
+        self._desk = desk
         self._stacks: dict[tuple[int, int], list[tuple[int, int, float]]] = {}  # by attempt: who waits for it, until when
         self._verbs: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "ping": self._ping,
@@ -37,6 +35,9 @@ class Control:
             "retry": self._retry,
             "stop": self._stop,
             "scale": self._scale,
+            "drop": desk.drop,
+            "taken": desk.taken,
+            "close": desk.close,
         }
 
     def asked(self, event: Asked) -> None:
@@ -44,6 +45,9 @@ class Control:
         try:
             if event.verb == "stack":
                 self._stack(event)
+                return
+            if event.verb == "open":
+                self._answer(event.peer, event.number, self._desk.open(event.peer))
                 return
             handler = self._verbs.get(event.verb)
             if handler is None:

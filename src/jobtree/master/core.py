@@ -82,6 +82,8 @@ class Core:
         self.settled = tree.records  # records below this number are on disk when the step that made them is
         self.loss = ""  # what a worker knows and the journal does not
         self._cancels: dict[int, list[list[int]]] = {}  # by worker: attempts that it is to end
+        self.exceptions: dict[int, Fetch | list[Any]] = {}  # in a session, by id: what has ended a target that failed
+        self.begun: list[int] = []  # in a session: n of submitted targets that run
         self.touched: dict[int, Worker] = {}  # workers whose messages this turn has taken in: to be acknowledged
 
     def begin(self, now: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,7 +63,7 @@ class Dispatch:
         what = assignment.what
         if isinstance(what, Run) or what.takes is None:
             return False
-        values = _values_of(what)
+        values = values_of(what.takes)
         size = sum(slot.size for _, slot in values if slot.kind == VALUE_INLINE and slot.size < SPILL_FROM)
         if size <= MOST_INLINE and len(values) <= MOST_VALUES:
             return False
@@ -120,21 +121,8 @@ class Dispatch:
         if node.blob is None and node.takes is None:
             return None
         blob = [*node.blob, *node.creator, node.n] if node.blob is not None else None
-        slots = _values_of(node)
-        values: list[list[Any]] = [[*key, slot.kind, slot.argument] for key, slot in slots]
-        inline = [(slot, value) for (_, slot), value in zip(slots, values, strict=True) if slot.kind == VALUE_INLINE]
-        total = sum(slot.size for slot, _ in inline)
-        for slot, value in inline:
-            assert slot.source is not None
-            fetch = Fetch(*slot.source, 1)
-            if slot.size >= SPILL_FROM and (total > SPILL_OVER or slot.uses > SPILL_USES):
-                slot.spilled = True
-                value[3] = VALUE_BLOB
-                letter.spills.append(Spill(fetch, *slot.attempt, value))
-            else:
-                letter.fetches.append(fetch)
-                letter.size += slot.size
-        letter.size += 20 * len(values)
+        values, size = written(values_of(node.takes or ()), letter.fetches, letter.spills)
+        letter.size += size
         return [blob, values]
 
     def _post(self, worker: Worker) -> None:
@@ -181,10 +169,32 @@ class Dispatch:
         return self._looked + LOOK_EVERY if self._crowded else None
 
 
-def _values_of(node: Node) -> list[tuple[tuple[int, int, int], Slot]]:
-    """All kept promises that a target needs: those that it takes, and those inside their values."""
+Kept = tuple[tuple[int, int, int], Slot]
+
+
+def written(slots: list[Kept], fetches: list[Fetch], spills: list[Spill]) -> tuple[list[list[Any]], int]:
+    """Kept promises as a message has them, and how many bytes that takes; large inline ones go by way of TREE/blobs."""
+    values: list[list[Any]] = [[*key, slot.kind, slot.argument] for key, slot in slots]
+    inline = [(slot, value) for (_, slot), value in zip(slots, values, strict=True) if slot.kind == VALUE_INLINE]
+    total = sum(slot.size for slot, _ in inline)
+    size = 20 * len(values)
+    for slot, value in inline:
+        assert slot.source is not None
+        fetch = Fetch(*slot.source, 1)
+        if slot.size >= SPILL_FROM and (total > SPILL_OVER or slot.uses > SPILL_USES):
+            slot.spilled = True
+            value[3] = VALUE_BLOB
+            spills.append(Spill(fetch, *slot.attempt, value))
+        else:
+            fetches.append(fetch)
+            size += slot.size
+    return values, size
+
+
+def values_of(takes: Iterable[Kept]) -> list[Kept]:
+    """All kept promises that somebody needs: those that are taken, and those inside their values."""
     found: dict[tuple[int, int, int], Slot] = {}
-    todo = list(node.takes or ())
+    todo = list(takes)
     while todo:
         key, slot = todo.pop()
         if key not in found:

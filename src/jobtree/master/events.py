@@ -40,6 +40,16 @@ class Asked:
 
 
 @dataclass(slots=True)
+class Submitted:
+    """A client brings targets for a session, as a worker brings children."""
+
+    peer: int
+    codes: list[list[Any]]
+    pieces: list[list[Any]]
+    data: bytes
+
+
+@dataclass(slots=True)
 class PeerLost:
     """A session is over: a gap, a full or closed connection."""
 
@@ -132,6 +142,6 @@ class Compacted:
 
 
 Event = (
-    Hello | Received | Asked | PeerLost | BlockSubmitted | SubmitFailed | BlockGone | BlockSeen | BlocksCancelled
+    Hello | Received | Asked | Submitted | PeerLost | BlockSubmitted | SubmitFailed | BlockGone | BlockSeen | BlocksCancelled
     | Signalled | Stalled | Paused | Compacted
 )  # fmt: skip

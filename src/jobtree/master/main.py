@@ -144,6 +144,10 @@ class Master:
                 self._compact_at_the_end()
         return state.outcome
 
+    def end_now(self) -> None:
+        """Whoever has started this master is gone: stop as at a second ^C."""
+        self._signals.append(e.Signalled(2, 130))
+
     def _compact_at_the_end(self) -> None:
         """Whoever looks at the run from now on has less to read."""
         made: list[e.Event] = [*self.compaction.finish(lambda: bool(self._signals))]

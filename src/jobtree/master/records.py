@@ -300,6 +300,14 @@ class SnapshotTaken(Record):
 
 
 @dataclass(slots=True)
+class DoorClosed(Record):
+    """Nobody will submit targets to this session any more: it ends with the last one of them."""
+
+    code: ClassVar[int] = 41
+    at: float
+
+
+@dataclass(slots=True)
 class LossAccepted(Record):
     """The journal had lost something, and somebody has decided to go on without it.
 
@@ -319,7 +327,7 @@ TYPES: dict[int, type[Record]] = {
         RunDescribed, EpochBegan, TargetsCreated, CodeAdded, AttemptsAssigned, AttemptsStarted, AttemptsReturned,
         AttemptsAdopted, AttemptsCommitted, AttemptsFailed, AttemptsLost, TargetsRetried, SubtreesCancelled,
         TargetsRefused, BlockPlanned,
-        BlockKnown, BlockEnded, BlockNoted, WorkerJoined, WorkerLeft, RunEnded, Summary, SnapshotTaken, LossAccepted,
+        BlockKnown, BlockEnded, BlockNoted, WorkerJoined, WorkerLeft, RunEnded, Summary, SnapshotTaken, LossAccepted, DoorClosed,
     )
 }  # fmt: skip
 

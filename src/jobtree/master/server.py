@@ -14,7 +14,7 @@ from ..protocol.codec import Message, decode, encode
 from ..protocol.keys import Doorkeeper, prepare_server
 from ..protocol.messages import Role, Type
 from ..protocol.session import Session
-from .events import Asked, Event, Hello, PeerLost, Received
+from .events import Asked, Event, Hello, PeerLost, Received, Submitted
 
 log = logging.getLogger("jobtree.master")
 
@@ -141,6 +141,8 @@ class Server:
         self._clients[route] = peer  # the last one to be forgotten
         while len(self._clients) > MOST_CLIENTS:
             del self._peers[self._clients.pop(next(iter(self._clients))).number]
+        if message.type is Type.SUBMIT:
+            return Submitted(peer.number, message.body[0], message.body[1], message.data)
         return Asked(peer.number, message.number, message.body[0], message.body[1])
 
     def _greet(self, route: bytes, message: Message) -> Event | None:

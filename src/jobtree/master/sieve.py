@@ -98,7 +98,7 @@ class Sieve:
         if record.first < self.tree.next_id:
             return False
         if (record.epoch, record.number) == NOBODY:
-            return self.tree.root is None
+            return self.tree.root is None or bool(self.tree.door)
         creator = self.tree.current.get((record.epoch, record.number))
         if creator is None:
             return False

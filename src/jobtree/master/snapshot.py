@@ -25,7 +25,7 @@ Item: TypeAlias = list[Any]
 Span: TypeAlias = tuple[int, int, int]
 
 _TREE = ("about", "options", "epoch", "next_id", "next_number", "records", "keep_going", "outcome",
-         "epochs", "forgiven", "intact")  # fmt: skip
+         "epochs", "forgiven", "intact", "door", "submitted")  # fmt: skip
 _LINKED = frozenset({"parent", "form", "follow", "promises", "slot", "takes", "pieces"})
 _NODE = tuple(name for name in Node.__slots__ if name not in _LINKED)
 _RUN = tuple(name for name in Run.__slots__ if name not in ("parent", "form"))

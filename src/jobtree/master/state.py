@@ -14,6 +14,7 @@ from . import records as r
 from .contacts import Contacts
 from .control import Control
 from .core import Core, Settings
+from .desk import Desk
 from .dispatch import Dispatch
 from .effects import EndSession, Prune, RemoveBlob, RemoveTemp, Send, Step
 from .ledger import Ledger
@@ -53,7 +54,8 @@ class MasterState:
         self.scaling = Scaling(self.core, self.contacts)
         self.dispatch = Dispatch(self.core)
         self.starving = Starving(self.core)
-        self.control = Control(self.core, self._stop)
+        self.desk = Desk(self.core)
+        self.control = Control(self.core, self._stop, self.desk)
         self.outcome: Outcome | None = None
         self._ending: Outcome | None = None
         self._leave_at = 0.0  # when workers that have not gone by themselves are ended
@@ -117,6 +119,8 @@ class MasterState:
                         core.send(event.peer, Type.STOP, [self._ending.reason])
             case e.Asked():
                 self.control.asked(event)
+            case e.Submitted():
+                self.desk.submitted(event)
             case e.PeerLost():
                 self.contacts.peer_lost(event.peer)
             case e.BlockSubmitted():
@@ -171,6 +175,7 @@ class MasterState:
         for worker, reason in self.contacts.watch():
             self.scaling.lost(worker, f"its worker is lost: {reason}")
         self.control.look()
+        self.desk.answer()
         self._clean_up()
         if self._ending is None:
             self._see_the_end()

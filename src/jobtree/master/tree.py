@@ -31,10 +31,11 @@ from ..protocol.messages import (
     ROW_FLAGS,
     ROW_NUMBER,
     ROW_RESULT,
+    VALUE_NONE,
     default_temp,
 )
 from . import records as r
-from .nodes import PHASES, Form, Node, Phase, Piece, Run, Source, spread
+from .nodes import PHASES, Form, Node, Phase, Piece, Run, Slot, Source, spread
 from .promises import keep, release, takes_of, watch_of
 from .withdrawal import Withdrawal
 
@@ -82,6 +83,7 @@ class Tree(Withdrawal):
             r.Summary: self._nothing,
             r.SnapshotTaken: self._nothing,
             r.LossAccepted: self._loss_accepted,
+            r.DoorClosed: self._door_closed,
         }
 
     def apply(self, record: r.Record) -> None:
@@ -157,7 +159,10 @@ class Tree(Withdrawal):
         mean = sum(record.lengths) // count
         piece = Piece(self.records, record.first, record.first_n, count, forms, record.runs, record.extras, mean)
         if (record.epoch, record.number) == NOBODY:
-            self._plant(piece, record.at)
+            if self.root is None:
+                self._plant(piece, record.at)
+            else:
+                self._submitted(self.root, piece, record.at)
             return
         creator = self.current[record.epoch, record.number]
         if creator.pieces is None:
@@ -175,10 +180,49 @@ class Tree(Withdrawal):
         extra = piece.extras.get(0)
         root.blob = extra[2] if extra else None
         root.ready_at = at
-        form.tally[Phase.READY] += 1
         self.root = root
         self.nodes[root.id] = root
+        if self.about.get("session"):
+            self._open_door(root)
+            return
+        form.tally[Phase.READY] += 1
         self.fresh.append(root)
+
+    def _open_door(self, root: Node) -> None:
+        """The root of a session runs nothing: it waits for what clients submit, and for the door to be closed."""
+        root.phase = Phase.WAITING
+        root.form.tally[Phase.WAITING] += 1
+        root.open = self.door = 1
+        self.result.kind = VALUE_NONE
+
+    def _submitted(self, root: Node, piece: Piece, at: float) -> None:
+        """Children of a session's root are there at once, and somebody waits for each one's result."""
+        forms = [form for form, count in zip(piece.runs[::2], piece.runs[1::2], strict=True) for _ in range(count)]
+        for index in range(piece.size):
+            form = piece.forms[forms[index]]
+            n = piece.first_n + index
+            node = Node(piece.first + index, root, form, Source(piece.record, index), NOBODY, n, 1)
+            watch = watch_of(root, n)
+            watch.slot = node.slot = Slot()
+            node.slot.uses = 1  # until the client has it
+            extra = piece.extras.get(index)
+            node.blob = extra[2] if extra else None
+            node.mean = piece.mean
+            node.ready_at = at
+            form.tally[Phase.READY] += 1
+            root.open += 1
+            self.nodes[node.id] = node
+            self.fresh.append(node)
+        self.submitted = piece.first_n + piece.size - 1
+
+    def _door_closed(self, record: r.DoorClosed) -> None:
+        root = self.root
+        if root is None or not self.door:
+            return
+        self.door = 0
+        root.open -= 1
+        if not root.open:
+            self._go_up(root, None, record.at)
 
     def form(self, wire: list[Any]) -> Form:
         """The one form of targets that are described so."""
@@ -508,7 +552,7 @@ class Tree(Withdrawal):
 
     def forget_news(self) -> None:
         """Nobody acts on what the records so far have led to: they were read, not decided."""
-        for news in (self.fresh, self.ended_chains, self.unneeded, self.revoked, self.unqueued):
+        for news in (self.fresh, self.ended_chains, self.unneeded, self.revoked, self.unqueued, self.answers):
             news.clear()
 
     def _nothing(self, record: r.Record) -> None:

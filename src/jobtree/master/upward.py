@@ -22,12 +22,15 @@ class Upward:
         self.result = Slot()
         self.outcome: str | None = None  # complete | failed, once the root's chain has ended or is stuck
         self.keep_going = False
+        self.door = 0  # 1: this is a session, and clients may submit targets; it counts among the root's open children
+        self.submitted = 0  # the n of the last target that was submitted
         self.nodes: dict[int, Node] = {}  # all targets that are more than one of many, and not done
         self.runs = Runs()  # the others that are ready
         self.failed: dict[int, dict[str, Any]] = {}  # by id: why
         self.spans: dict[int, list[tuple[int, int, int]]] = {}  # by id: (first n, first id, count) of children that may be named
         self.places: dict[int, Node] = {}  # by the founder's id: where such a child's chain is, if it has gone on
         # What a turn's records have led to, for the state to act on and clear.
+        self.answers: list[tuple[int, int, Slot]] = []  # in a session: n, id and result of what was submitted and has ended
         self.fresh: list[Run | Node] = []  # ready from now on
         self.ended_chains: list[int] = []  # chains whose global temp dirs are to go
         self.unneeded: list[Blob] = []  # blobs that nobody will read any more
@@ -109,6 +112,8 @@ class Upward:
             return None
         parent.open -= 1
         watch = parent.promises.pop(node.founder_n, None) if parent.promises is not None else None
+        if watch is not None and watch.slot is not None and parent is self.root and self.submitted:
+            self.answers.append((node.founder_n, node.chain, watch.slot))
         for taker in watch.takers if watch is not None else ():
             taker.waits -= 1
             if not taker.waits and taker.phase is Phase.HELD:

@@ -17,6 +17,7 @@ from ..protocol.messages import (
     ROW_MEMORY,
     ROW_MESSAGES,
     ROW_NUMBER,
+    ROW_RESULT,
     ROW_SYSTEM,
     ROW_USER,
     ROW_WALL,
@@ -35,6 +36,8 @@ from .verdicts import Verdicts
 POISON_AFTER = 4
 #: A worker that is lost so near the end of its time in the queue (seconds), or after it, was ended by the batch system.
 NEAR_THE_END = 30.0
+#: Exceptions that are remembered for the client of a session; of more, nested ones mostly, the oldest have only their words.
+MOST_EXCEPTIONS = 10_000
 #: The number of the stream that ``Target.log`` writes to.
 SAID = 0
 
@@ -176,9 +179,23 @@ class Work:
             if self.core.settings.tell_failures:
                 left = self.verdicts.allowed(node) - node.tries if verdict.at is not None else 0
                 told.append(TellFailure(node.form.name, node.id, row[ROW_FAILURE] or {}, left))
+        if self.core.tree.submitted:
+            self._keep_exceptions(rows, verdicts)
         self.core.emit(r.AttemptsFailed(lengths, data, self.core.now, worker, rows, verdicts, memory))
         for failure in told:
             self.core.do(failure)
+
+    def _keep_exceptions(self, rows: list[list[Any]], verdicts: list[float | None]) -> None:
+        """The client of a session will want to have them; they are in the record that comes next."""
+        core = self.core
+        for place, row in enumerate(rows):
+            result = row[ROW_RESULT]
+            if verdicts[place] is None and result is not None:
+                target = core.tree.current[row[ROW_EPOCH], row[ROW_NUMBER]].id
+                named = [*result, row[ROW_EPOCH], row[ROW_NUMBER]] if result is not True else None
+                core.exceptions[target] = named or Fetch(core.tree.records, place, 1)
+        while len(core.exceptions) > MOST_EXCEPTIONS:
+            del core.exceptions[next(iter(core.exceptions))]
 
     # -- begun, given back, lost ----------------------------------------------------------------------------------
 
@@ -187,6 +204,9 @@ class Work:
         worker.begun.update({(item[0], item[1]): self.core.now for item in known})
         if known:
             self.core.emit(r.AttemptsStarted(known))
+            if self.core.tree.submitted:
+                nodes = [worker.held[item[0], item[1]] for item in known]
+                self.core.begun += [node.n for node in nodes if node.parent is self.core.tree.root]
 
     def given_back(self, worker: Worker, attempts: list[Attempt]) -> None:
         """A worker does not hold these, and has not begun them: others may have them."""

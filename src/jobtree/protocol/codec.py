@@ -15,7 +15,7 @@ _CONTAINERS = bytes(range(0x80, 0xA0))  # how msgpack's short lists and maps beg
 _CONTAINERS_MOST = 300_000
 _WORDS_MOST = 4096
 _CAUSES = frozenset(cause.value for cause in Cause)
-_JOURNALED = frozenset({Type.CHILDREN, Type.DONE, Type.STARTED, Type.RETURNED})
+_JOURNALED = frozenset({Type.SUBMIT, Type.CHILDREN, Type.DONE, Type.STARTED, Type.RETURNED})
 _FLOAT = (int, float)
 #: No time, and no duration, is as many seconds: what says so would be no date.
 _LONGEST = 2.0**37
@@ -354,9 +354,22 @@ def _reply(body: list[Any], data: bytes) -> None:
         _fail(Type.REPLY, "the body must be a request's number and a map")
 
 
+def _result(body: list[Any], data: bytes) -> None:
+    if len(body) != 2 or not isinstance(body[0], list) or not _naturals(body[1]) or sum(body[1]) != len(data):
+        _fail(Type.RESULT, "the body must be results and the lengths of their bytes")
+
+
+def _event(body: list[Any], data: bytes) -> None:
+    if len(body) != 2 or not isinstance(body[0], str) or not isinstance(body[1], list):
+        _fail(Type.EVENT, "the body must be a word and a list")
+
+
 _CHECKS = {
     Type.STACKED: _stacked,
     Type.REQUEST: _request,
+    Type.SUBMIT: _children,
+    Type.RESULT: _result,
+    Type.EVENT: _event,
     Type.REPLY: _reply,
     Type.HELLO: _hello,
     Type.STARTED: _started,

@@ -80,6 +80,9 @@ class Type(IntEnum):
     # between a client and the master
     REQUEST = 40
     REPLY = 41
+    SUBMIT = 42
+    RESULT = 43
+    EVENT = 44
 
 
 @unique
@@ -96,11 +99,11 @@ MAY_SEND: Final[dict[Role, frozenset[Type]]] = {
         {Type.HELLO, Type.STARTED, Type.CHILDREN, Type.DONE, Type.LOG, Type.BEAT, Type.RETURNED, Type.NEED, Type.BYE,
          Type.STACKED}
     ),
-    Role.CLIENT: frozenset({Type.REQUEST}),
+    Role.CLIENT: frozenset({Type.REQUEST, Type.SUBMIT}),
     Role.MASTER: frozenset(
         {
             Type.WELCOME, Type.REJECT, Type.BUSY, Type.NOSESSION, Type.BEAT, Type.RUN, Type.BLOB, Type.ACK, Type.CANCEL,
-            Type.RECALL, Type.STOP, Type.STACK, Type.REPLY,
+            Type.RECALL, Type.STOP, Type.STACK, Type.REPLY, Type.RESULT, Type.EVENT,
         }
     ),
 }  # fmt: skip
