@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 from jobtree._compact import compact, sweep_blobs
-from jobtree.errors import JournalDamaged
 from jobtree.files import Files
 from jobtree.master.compaction import needless
 from jobtree.master.journal.verify import verify
 from jobtree.master.nodes import Phase
 from jobtree.views.dump import documents
 from jobtree.views.history import History
+from jobtree.views.stats import lines as stats_lines
 from jobtree.views.stats import stats_of
+from jobtree.views.status import lines as status_lines
 from jobtree.views.status import status_of
 from tests.views.scribe import RESULT, Scribe
 
@@ -134,15 +135,35 @@ def test_the_root_s_result_is_found_in_a_snapshot(scribe: Scribe) -> None:
         history.payloads(0, 0, 1)
 
 
-def test_a_damaged_part_is_refused_and_named(scribe: Scribe) -> None:
+def test_views_do_without_a_part_that_is_gone_and_say_so(scribe: Scribe) -> None:
+    target = run_on(scribe, 1, 5)
+    squeeze(scribe)
+    (part,) = Path(scribe.directory.path).glob("hist-*")
+    run_on(scribe, target, 5)
+    squeeze(scribe)
+    part.unlink()
+    history = History(scribe.path, detail=True)
+    history.poll()
+    status, stats = status_of(history), stats_of(history)
+    assert status.counts.done == history.tree.counts()[Phase.DONE]
+    assert len(stats.gaps) == 1
+    assert part.name in stats.gaps[0]
+    assert status.gaps == stats.gaps
+    for lines in (status_lines(status), stats_lines(stats, stats.names, human=True)):
+        assert any("1 part of the history can't be read" in line for line in lines if isinstance(line, str))
+
+
+def test_a_damaged_part_is_left_out_and_named(scribe: Scribe) -> None:
     run_on(scribe, 1, 5)
     squeeze(scribe)
     (part,) = Path(scribe.directory.path).glob("hist-*")
     data = bytearray(part.read_bytes())
     data[len(data) // 2] ^= 1
     part.write_bytes(bytes(data))
-    with pytest.raises(JournalDamaged, match=part.name):
-        told(scribe)
+    history = History(scribe.path)
+    history.poll()
+    (gap,) = history.gaps
+    assert part.name in gap
     report = verify(scribe.files, scribe.directory)
     assert report.damage is not None
     assert part.name in str(report.damage)

@@ -19,7 +19,8 @@ from ..master import records as r
 from ..master.journal.directory import Directory
 from ..master.journal.files import Files
 from ..master.journal.reader import Frame, Reader, Rewound
-from ..master.journal.snapshots import read_part
+from ..master.journal.segments import DamageFound
+from ..master.journal.snapshots import Part, read_part
 from ..master.ledger import Ledger
 from ..master.nodes import Form, Node
 from ..master.snapshot import restore
@@ -90,6 +91,7 @@ class History:
         self.last_at = 0.0
         self.reader = Reader(self.files, self.directory, sealed=self._sealed)
         self._stands = False
+        self.gaps: list[str] = []  # parts of the history that can't be read
         self._watchers: dict[type[r.Record], Callable[[Any], None]] = {
             r.RunDescribed: self._described,
             r.EpochBegan: self._epoch_began,
@@ -140,7 +142,16 @@ class History:
         self._default_cpus = float(self.tree.options.get("default_cpus") or 1.0)
         parts.stand(self, base.views())
         for part in base.head.parts if not self._sealed else ():
-            parts.add(self, read_part(self.files, self.directory, part))
+            self._add(part)
+
+    def _add(self, part: Part) -> None:
+        """A part that is damaged or gone takes with it what it told of finished targets; no view stops for that."""
+        try:
+            items = list(read_part(self.files, self.directory, part))
+        except DamageFound as damage:
+            self.gaps.append(f"{damage.path}: {damage.reason}")
+            return
+        parts.add(self, items)
 
     def _refuse_if_gone(self) -> None:
         try:

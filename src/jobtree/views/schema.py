@@ -143,6 +143,9 @@ class Status:
     blocks: tuple[BlockView, ...]
     seconds_left: float | None = None
     paused: str = ""  # why the master waits and gives nothing out: its journal can't be written
+    gaps: tuple[
+        str, ...
+    ] = ()  # parts of the history that can't be read: what they told of finished targets is missing in the views
 
     @property
     def is_complete(self) -> bool:
@@ -214,6 +217,7 @@ class Stats:
     workers: WorkerStats
     targets: NameStats
     names: tuple[NameStats, ...]
+    gaps: tuple[str, ...] = ()  # parts of the history that can't be read: what took place there is not counted
 
 
 @dataclass(frozen=True, slots=True)

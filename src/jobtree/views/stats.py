@@ -12,7 +12,7 @@ from .kept import Taken, WorkerHistory
 from .presence import master_of
 from .schema import NameStats, Spread, State, Stats, WorkerStats
 from .status import state_of
-from .words import Column, Table, duration, escape, size
+from .words import Column, Table, duration, escape, of_gaps, size
 
 CATEGORIES = ("time", "cpu", "wait", "memory")
 FIELDS = ("min", "median", "mean", "max", "total")
@@ -42,6 +42,7 @@ def stats_of(history: History, now: float | None = None) -> Stats:
         workers=_workers(list(history.workers.values()), end),
         targets=_name("all targets", _sum(history.taken.values())),
         names=names,
+        gaps=tuple(history.gaps),
     )
 
 
@@ -149,6 +150,7 @@ def lines(
     workers = stats.workers
     shown = duration(stats.elapsed) if human else f"{stats.elapsed:.2f}"
     yield f"{escape(stats.tree)}: {stats.state}, total runtime {shown}, utilisation of workers {workers.utilisation:.0%}"
+    yield from of_gaps(stats.gaps)
     yield ""
     yield "Workers"
     yield from _tables(workers.count, workers, human, wide, categories)

@@ -15,7 +15,7 @@ from .history import History
 from .kept import BlockHistory, WorkerHistory
 from .presence import master_of
 from .schema import BlockView, Counts, NameCounts, State, Status, WorkerView
-from .words import Table, columns, duration, escape, plural, size
+from .words import Table, columns, duration, escape, of_gaps, plural, size
 
 #: States of targets in the order in which people want them, and when a table has room for them.
 ALWAYS = ("done", "running", "ready")
@@ -52,6 +52,7 @@ def status_of(history: History, now: float | None = None) -> Status:
         blocks=tuple(_block(block) for block in history.blocks.values()),
         seconds_left=_seconds_left(history) if state is State.RUNNING else None,
         paused=read_notice(Files(), str(history.path), history.directory.highest_epoch()) if state is State.RUNNING else "",
+        gaps=tuple(history.gaps),
     )
 
 
@@ -129,6 +130,7 @@ def lines(status: Status, *, verbose: bool = False) -> Iterator[str | Table]:
     yield headline(status)
     if status.paused:
         yield f"  paused: {escape(status.paused)}; nothing is lost, and it goes on by itself when there is room"
+    yield from of_gaps(status.gaps)
     if status.state is State.STOPPED and status.reason:
         yield f"  {escape(status.reason)}; jobtree restart {escape(status.tree)} goes on from here"
     if status.names:

@@ -93,3 +93,12 @@ def duration(seconds: float) -> str:
 def size(count: float) -> str:
     """Bytes for people, as ``1.5G``."""
     return format_size(count)
+
+
+def of_gaps(gaps: Sequence[str]) -> Iterator[str]:
+    """What is said where parts of the history can't be read."""
+    if gaps:
+        yield (
+            f"  {plural(len(gaps), 'part')} of the history can't be read ({escape(gaps[0])}): times and messages of targets that "
+            "finished there are not counted; the run itself needs none of it"
+        )
