@@ -151,6 +151,18 @@ def test_on_a_cluster_requests_are_what_they_are() -> None:
     assert terms.refusal(memory=1, cpus=21)
 
 
+def test_a_second_batch_system_is_a_pool_for_what_asks_for_much() -> None:
+    options, terms = translated(bigBatchSystem="gridEngine", bigMemoryThreshold="3e9", bigCpuThreshold="2", bigMaxCpus="64")
+    assert options.pool == (f"name=small,launcher=local,cpus=4,memory={1 << 60},max=1", "name=big,launcher=gridengine,max=64")
+    assert terms.requests(1, 1) == {"pool": "small", "cpus": 1.0, "memory": 1 << 56}
+    assert terms.of(memory=3e9, cpus=2) is terms
+    assert terms.of(memory=sys.maxsize, cpus=sys.maxsize) is terms
+    for memory, cpus, wanted in ((4e9, sys.maxsize, (4 * 10**9, 1.0)), (sys.maxsize, 3, (2**31, 3.0))):
+        found = terms.of(memory, cpus).requests(memory, cpus)
+        assert found == {"pool": "big", "memory": wanted[0], "cpus": wanted[1]}
+    assert terms.of(1, 65).refusal(1, 65)
+
+
 @pytest.mark.parametrize("name", ["singleMachine", "single_machine", "acidTest", "acid_test"])
 def test_old_names_of_batch_systems(name: str) -> None:
     options, terms = translated(batchSystem=name)

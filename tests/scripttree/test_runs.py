@@ -378,6 +378,25 @@ class First(Target):
     assert "The jobtree contains 1 failed jobs" in err
 
 
+def test_two_batch_systems_of_one_machine_are_two_pools_of_threads(project: Project) -> None:
+    go(
+        project,
+        """
+class First(Target):
+    def __init__(self): Target.__init__(self)
+    def run(self):
+        for name, memory in (("a", 1000), ("b", 2000000)): self.addChildTargetFn(meet, (name,), memory=memory)
+        self.setFollowOnFn(note, ["end"])
+
+def meet(target, name):                  # with one thread of each system both run at once, and only then
+    open(name, "w").close()
+    while not (os.path.exists("a") and os.path.exists("b")): time.sleep(0.01)
+""",
+        "--maxThreads=1", "--bigBatchSystem=singleMachine", "--bigMemoryThreshold=1000000", "--defaultMemory=5000000",
+    )  # fmt: skip
+    assert project.noted() == ["end"]
+
+
 def test_siblings_run_side_by_side_though_one_waits_for_the_other(project: Project) -> None:
     go(
         project,

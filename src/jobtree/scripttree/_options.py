@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import optparse
 import sys
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from jobtree.errors import UsageError
@@ -26,6 +27,9 @@ BATCH_SYSTEMS = {
 }  # fmt: skip
 _ACID = ("acidtest", "acid_test")
 _UNLIMITED = sys.maxsize
+#: Two batch systems are two further pools, which targets name; the run's own pool is then only there.
+SMALL, BIG = "small", "big"
+_IDLE_CPUS, _IDLE_BYTES = 0.01, 1 << 30
 #: Where nothing is held to its memory: what all targets of one machine may have together, and what that machine has (bytes).
 _SHARED_BYTES, _ALL_BYTES = 1 << 58, 1 << 60
 
@@ -122,16 +126,28 @@ def translate(old: Any) -> tuple[Options, Terms]:
 
 
 def _terms(old: Any, options: Options, half_die: bool) -> Terms:
-    cpus, memory = _limit(old, "maxCpus"), _limit(old, "maxMemory", size=True)
-    if getattr(old, "bigBatchSystem", None) is not None:
-        _refuse_other_system(old)
-        cpus = None if cpus is None else max(cpus, _limit(old, "bigMaxCpus") or math.inf)
-        memory = None if memory is None else max(memory, _limit(old, "bigMaxMemory", size=True) or math.inf)
-    threads = 0
-    if options.launcher == "local":
-        threads = max(1, int(min(_amount(old, "maxThreads"), cpus or math.inf)))
+    two = getattr(old, "bigBatchSystem", None) is not None
+    small = _terms_of(old, options, options.launcher, ("maxCpus", "maxMemory"), half_die, SMALL if two else None)
+    if not two:
+        return small
+    name = str(old.bigBatchSystem).lower()
+    big = _terms_of(old, options, _launcher(name), ("bigMaxCpus", "bigMaxMemory"), name in _ACID, BIG)
+    thresholds = (_amount(old, "bigMemoryThreshold", size=True), _amount(old, "bigCpuThreshold"))
+    return replace(small, big=big, big_memory=thresholds[0], big_cpus=thresholds[1])
+
+
+def _terms_of(old: Any, options: Options, launcher: str, limits: tuple[str, str], half_die: bool, pool: str | None) -> Terms:
+    """Those of one batch system."""
+    cpus, memory = _limit(old, limits[0]), _limit(old, limits[1], size=True)
+    threads = _threads(old, launcher, cpus)
+    share = _SHARED_BYTES // threads if threads and pool is not None else None
     said = (options.default_cpus, float(options.default_memory))
-    return Terms(threads, _finite(cpus), _finite(memory), *said, half_die, options.log_level)
+    return Terms(threads, cpus, memory, *said, half_die, options.log_level, pool, share)
+
+
+def _threads(old: Any, launcher: str, cpus: float | None) -> int:
+    """How many targets run at a time on one machine; 0 for a cluster."""
+    return max(1, int(min(_amount(old, "maxThreads"), cpus or math.inf))) if launcher == "local" else 0
 
 
 def _of_launcher(old: Any, options: Options, terms: Terms) -> dict[str, Any]:
@@ -142,11 +158,15 @@ def _of_launcher(old: Any, options: Options, terms: Terms) -> dict[str, Any]:
         found = {"workers": 1, "worker_cpus": terms.threads, "worker_memory": _ALL_BYTES}
         found["default_memory"] = _SHARED_BYTES // terms.threads
         found["default_cpus"] = 1.0
-        found["max_cpus"] = found["max_memory"] = None
     else:
         found = {"max_cpus": terms.max_cpus, "max_memory": None if terms.max_memory is None else int(terms.max_memory)}
         if options.launcher == "parasol" and _is_given(old, "parasolCommand"):
             found["parasol_command"] = old.parasolCommand
+    if terms.big is not None:
+        big = _launcher(str(old.bigBatchSystem).lower())
+        found["pool"] = [_as_pool(options.launcher, terms), _as_pool(big, terms.big)]
+        if terms.threads:
+            found.update(worker_cpus=_IDLE_CPUS, worker_memory=_IDLE_BYTES)
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -158,10 +178,12 @@ def _launcher(name: str) -> str:
     return BATCH_SYSTEMS[name]
 
 
-def _refuse_other_system(old: Any) -> None:
-    """On one machine the second system is the same as the first; another one would need a second pool of workers."""
-    if _launcher(str(old.bigBatchSystem).lower()) != _launcher(str(old.batchSystem).lower()):
-        raise UsageError(f"--bigBatchSystem {old.bigBatchSystem} beside --batchSystem {old.batchSystem}: give the same for both")
+def _as_pool(launcher: str, terms: Terms) -> str:
+    """One of two batch systems as a pool of today."""
+    if terms.threads:
+        return f"name={terms.pool},launcher={launcher},cpus={terms.threads},memory={_ALL_BYTES},max=1"
+    most = "" if terms.max_cpus is None else f",max={max(1, int(terms.max_cpus / terms.default_cpus))}"
+    return f"name={terms.pool},launcher={launcher}{most}"
 
 
 def _is_given(old: Any, word: str) -> bool:
@@ -186,10 +208,6 @@ def _amount(old: Any, word: str, size: bool = False) -> float:
     if not number >= 0:
         raise UsageError(f"--{word}: {value!r} is not a number of 0 or more")
     return number
-
-
-def _finite(number: float | None) -> float | None:
-    return None if number is None or math.isinf(number) else number
 
 
 _DEFAULTS: dict[str, Any] = {row.name: row.default for _, _, rows in GROUPS for row in rows}

@@ -25,8 +25,9 @@ class Step(jobtree._target.Target[None]):
     def __init__(self, old: Target, terms: Terms) -> None:
         check(old)
         memory, cpus = old.getMemory(), old.getCpu()
-        self.refusal = terms.refusal(memory, cpus)
-        super().__init__(**({"retries": 0} if self.refusal else terms.requests(memory, cpus)))
+        own = terms.of(memory, cpus)
+        self.refusal = own.refusal(memory, cpus)
+        super().__init__(**({"retries": 0} if self.refusal else own.requests(memory, cpus)))
         self.old = old
         self.terms = terms
 
@@ -34,10 +35,11 @@ class Step(jobtree._target.Target[None]):
         """Run it, and add what it has left; any escape from it undoes all of that."""
         if self.refusal:
             raise RuntimeError(self.refusal)
-        if self.terms.threads:
-            _use_threads(self.terms.count_of_cpus(self.old.getCpu()))
-        setLogLevel(self.terms.log_level)
-        with maybe_dying(self.terms.half_die):
+        own = self.terms.of(self.old.getMemory(), self.old.getCpu())
+        if own.threads:
+            _use_threads(own.count_of_cpus(self.old.getCpu()))
+        setLogLevel(own.log_level)
+        with maybe_dying(own.half_die):
             self.old.run()
             self._hand_on()
 
@@ -72,15 +74,16 @@ class CommandStep(jobtree._target.Target[None]):
     """A child that is a shell command."""
 
     def __init__(self, command: str, terms: Terms) -> None:
-        super().__init__(**terms.requests(0, 0))
+        own = terms.of(0, 0)
+        super().__init__(**own.requests(0, 0))
         self.command = command
-        self.terms = terms
+        self.half_die = own.half_die
 
     def run(self) -> None:
         """Run it; raises CommandFailed."""
         from ._programs import call
 
-        with maybe_dying(self.terms.half_die):
+        with maybe_dying(self.half_die):
             status = call(self.command)
             if status != 0:
                 raise CommandFailed(self.command, status)

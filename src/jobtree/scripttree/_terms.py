@@ -29,18 +29,35 @@ class Terms:
     default_memory: float = float(2 << 30)
     half_die: bool = False  # the batch system acidTest: every second attempt is killed
     log_level: str = "CRITICAL"
+    pool: str | None = None  # the engine's name for the second batch system, if these are its terms
+    share_bytes: int | None = None  # on a second system that is one machine: what each of its threads has
+    big: Terms | None = None  # the terms of the second batch system, for targets that ask for more than
+    big_memory: float = math.inf  # so many bytes
+    big_cpus: float = math.inf  # or so many cpus
+
+    def of(self, memory: float, cpus: float) -> Terms:
+        """The terms of the batch system to which such a target goes."""
+        if self.big is None or (
+            self._wanted(memory, self.default_memory) <= self.big_memory
+            and self._wanted(cpus, self.default_cpus) <= self.big_cpus
+        ):
+            return self
+        return self.big
 
     def requests(self, memory: float, cpus: float) -> dict[str, Any]:
         """The keywords of a target of today that asks for the same."""
+        found: dict[str, Any] = {} if self.pool is None else {"pool": self.pool}
         if self.half_die:
-            return {"cpus": float(self._shares(memory, cpus)), "retries": 31}
+            found["retries"] = 31
         if self.threads:
-            return {"cpus": float(self._shares(memory, cpus))}
-        found: dict[str, Any] = {}
-        if is_said(memory):
-            found["memory"] = min(math.ceil(memory), _MOST_BYTES)
-        if is_said(cpus):
-            found["cpus"] = min(float(cpus), _MOST_CPUS)
+            found["cpus"] = float(self._shares(memory, cpus))
+            if self.share_bytes is not None:
+                found["memory"] = self.share_bytes
+            return found
+        if is_said(memory) or self.pool is not None:
+            found["memory"] = min(math.ceil(self._wanted(memory, self.default_memory)), _MOST_BYTES)
+        if is_said(cpus) or self.pool is not None:
+            found["cpus"] = min(float(self._wanted(cpus, self.default_cpus)), _MOST_CPUS)
         return found
 
     def refusal(self, memory: float, cpus: float) -> str:
@@ -54,11 +71,14 @@ class Terms:
         """As many threads as a target's own programs should use."""
         return max(1, math.ceil(cpus if is_said(cpus) else self.default_cpus))
 
+    def _wanted(self, said: float, default: float) -> float:
+        return said if is_said(said) else default
+
     def _shares(self, memory: float, cpus: float) -> int:
         shares = [1]
         for said, default, most in ((cpus, self.default_cpus, self.max_cpus), (memory, self.default_memory, self.max_memory)):
             if most is not None:
-                wanted = said if is_said(said) else min(default, most)
+                wanted = self._wanted(said, min(default, most))
                 shares.append(math.ceil(wanted * self.threads / most - 1e-9))
         return min(self.threads, max(shares))
 
