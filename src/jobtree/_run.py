@@ -279,9 +279,11 @@ class Life:
             opened.close()
 
     def _open(self, *, create: bool) -> Any:
-        from . import _opening
+        from . import _detach, _opening
 
         options = self.options
+        if options.detach:
+            _detach.detach()
         return _opening.open_tree(self.path, create=create, take_over=options.take_over, accept_loss=options.accept_loss)
 
     def _stored(self, opened: Any) -> Any:
@@ -294,11 +296,15 @@ class Life:
         print(f"jobtree: {self.path} is complete; {words}", file=sys.stderr)
 
     def _live(self, opened: Any, options: Options, around: Any, new: _Root | None, *, want_result: bool) -> Any:
-        from . import _opening
+        from . import _detach, _opening
         from ._results import load_result
+        from ._runs import remember
 
         with self._console(options) as display:
             _opening.claim(opened)
+            remember(opened.directory.run_id.hex(), self.path)
+            if options.detach:
+                _detach.begun(self.path)
             opening = self._opening_records(opened, options, new)
             with _opening.master(opened, options, around, display, self._manner) as master:
                 outcome = master.run(opening)
@@ -343,7 +349,8 @@ def _console(options: Options) -> AbstractContextManager[Console]:
     from . import _logfile
     from .views.progress import Progress
 
-    return _logfile.console(Progress(options.progress, level=options.log_level), options.log_file, options.log_level)
+    progress = "plain" if options.detach and options.progress == "auto" else options.progress
+    return _logfile.console(Progress(progress, level=options.log_level), options.log_file, options.log_level)
 
 
 class _Root:

@@ -67,6 +67,8 @@ class Options:
         help="move an existing tree to DIR.1 and begin anew")
     config: Path | None = row(RUN, parse.path, "FILE", None, in_layers=False, remembered=False,
         help="TOML file with options")
+    detach: bool = row(RUN, parse.flag, "", False, in_layers=False, remembered=False,
+        help="go on after log-out; `jobtree attach` shows its console")
     take_over: bool = row(RUN, parse.flag, "", False, in_layers=False, remembered=False,
         help="take the tree from a master that hangs")
     accept_loss: bool = row(RUN, parse.flag, "", False, in_layers=False, remembered=False,

@@ -57,15 +57,15 @@ class Site(Office):
     def fan_out(self, count: int, requests: dict[str, Any] | None = None) -> int:
         """The root's worker comes, and makes many children; its peer."""
         peer = self.start(self.submits[0])[0]
-        ((attempt, _),) = [given for body in [self.given(peer)] for given in body] or self._first
+        ((attempt, _),) = self._first_given
         self.create(peer, attempt, count, form=["t", None, requests or {}])
         self.done(peer, attempt, created=count)
         return peer
 
     @property
-    def _first(self) -> list[Any]:
-        node = self.tree.nodes[ROOT]
-        return [(node.attempt, ROOT)]
+    def _first_given(self) -> list[Any]:
+        """The root's attempt."""
+        return [(self.tree.nodes[ROOT].attempt, ROOT)]
 
 
 def test_one_target_is_worth_one_worker_and_many_are_worth_many() -> None:
@@ -103,6 +103,21 @@ def test_n_to_n_are_held_though_there_is_nothing_to_do_and_replaced_when_they_en
     site.hear(peers[3], Type.BYE, ["it has had enough"])
     (next_,) = site.look(after=ASK_EVERY)
     assert next_.n == 1
+
+
+def test_where_n_are_held_a_small_idle_one_makes_room_for_a_large_one_that_is_needed() -> None:
+    site = Site(elastic(most=2), least=2, root=["t", None, {}])
+    (peer, _) = site.start(site.submits[0])
+    ((attempt, _),) = site._first_given
+    site.create(peer, attempt, 1, form=["t", None, {"memory": 8 * G}])
+    site.done(peer, attempt, created=1)
+    assert site.look(after=ASK_EVERY) == []
+    assert len(site.sent(Type.STOP)) == 1
+    leaving = next(worker.peer for worker in site.state.core.roster if worker.draining)
+    assert leaving is not None
+    site.hear(leaving, Type.BYE, ["nothing to do"])
+    (large,) = [*site.did(want.Submit), *site.look(after=ASK_EVERY)]
+    assert (large.n, large.memory) == (1, 8 * G)
 
 
 def test_idle_workers_go_home_after_a_while_and_the_least_stay() -> None:

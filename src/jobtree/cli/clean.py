@@ -10,7 +10,7 @@ from ..errors import StorageFailed, UsageError
 from .arguments import Parser, tree_of
 
 #: What a run makes in its directory. The journal goes last: as long as it is there, this can be done again.
-PARTS = ("connection", "server.key", "logs", "blocks", "tmp", "blobs", "pause", "journal")
+PARTS = ("connection", "server.key", "logs", "blocks", "tmp", "blobs", "pause", "console", "journal")
 
 
 def main(argv: Sequence[str]) -> int:

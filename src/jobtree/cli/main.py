@@ -22,6 +22,8 @@ class Verb(NamedTuple):
 VERBS: dict[str, Verb] = {
     "status": Verb("status", "how a run stands"),
     "logs": Verb("logs", "what its targets print; -f follows"),
+    "ps": Verb("ps", "my runs: how they stand, where their masters are"),
+    "attach": Verb("attach", "the console of a detached run"),
     "stats": Verb("stats", "what they took: time, cpu, wait, memory"),
     "top": Verb("top", "a run on the whole screen"),
     "dashboard": Verb("dashboard", "a run as a local web page"),

@@ -62,11 +62,7 @@ class Demand:
     def _allot(self, pool: PoolPlan, shapes: list[Shape], found: dict[Size, Group]) -> None:
         """Say of each size how many are wanted, within what the pool may have."""
         least, most = self._bounds(pool)
-        if least is None or least == most:
-            found.setdefault(pool.size, Group(pool, pool.size))
-            others = sum(group.wanted for group in found.values() if group.size != pool.size)
-            found[pool.size].wanted = max(0, most - others)
-            return
+        least = most if least is None else min(least, most)
         worth: Counter[Size] = Counter()
         amounts: dict[Size, float] = {}
         for shape in shapes:
