@@ -201,8 +201,11 @@ def test_what_a_killed_master_had_no_time_to_remove_is_removed_by_its_successor(
     directory = Directory.open(disk, TREE)
     base = Reader(disk, directory).base
     assert base is not None
+    torn = min(name for name in disk.names(directory.path) if name.startswith("seg-")) + ".torn-2"
+    disk.close(disk.create(f"{directory.path}/{torn}"))
     left = leftover(directory, base)
     assert left is not None
+    assert torn in left.remove
     assert any(name.startswith("seg-") for name in left.remove)
     prune(disk, life.journal, Prune(left.name, left.record, left.index_offset, left.remove))
     assert leftover(directory, base) is None

@@ -142,7 +142,8 @@ def needless(files: Files, directory: Directory, newest: int | None = None) -> I
 
 
 def _is_needless(name: str, before: int) -> bool:
-    segment = SegmentName.parse(name)
+    torn, _, _ = name.partition(".torn-")  # a copy for people goes with what it was copied from
+    segment = SegmentName.parse(torn)
     if segment is not None:
         return segment.first_sequence <= before
     if segments.snapshot_of(name) is not None or segments.part_of(name) is not None:

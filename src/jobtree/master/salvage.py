@@ -63,6 +63,10 @@ class Salvage:
         yield from (f"kept aside: {name}" for name in self.aside)
 
 
+def _nothing(directory: Directory, why: str) -> str:
+    return f"nothing of {directory.path} can be read: {why}; bring it back from a copy, or run anew with --fresh"
+
+
 Replay = Callable[[Reader, Tree, Ledger], tuple[Tree, Ledger]]
 
 
@@ -89,14 +93,14 @@ def salvage(files: Files, directory: Directory, claim: Callable[[], int], replay
                 break
             behind = [other for other in _segments(files, directory) if other >= name and other not in hidden]
             if not behind:
-                raise
+                raise JournalDamaged(_nothing(directory, done.damage)) from found
             hidden += behind
             continue
         break
     if not done.damage:
         return done
     if tree.root is None:
-        raise JournalDamaged(f"nothing of {directory.path} can be read: {done.damage}; bring it back from a copy")
+        raise JournalDamaged(_nothing(directory, done.damage))
     done.kept = tree.records
     sieve = Sieve(tree, ledger)
     frames = _behind(files, directory, wreck, sorted(hidden), done.holes, reader.tail.next_sequence)

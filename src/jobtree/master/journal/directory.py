@@ -273,7 +273,12 @@ def _write_whole(files: Files, directory: str, name: str, data: bytes) -> bool:
     temporary = f"{directory}/{name}.tmp-{uuid.uuid4().hex}"
     descriptor = files.create(temporary)
     try:
-        write_all(files, descriptor, data, 0)
+        try:
+            write_all(files, descriptor, data, 0)
+        except OSError:
+            with contextlib.suppress(OSError):
+                files.unlink(temporary)  # who has no room tries again, perhaps often
+            raise
         files.sync(descriptor)
     finally:
         files.close(descriptor)
