@@ -19,7 +19,7 @@ from ._futures import Future
 from ._plain_call import InitializerFailed, PlainCall
 from ._run import _as_root, _here, _session_tree, refuse_inside_runner
 from ._target import Target
-from .errors import NoMaster, TargetFailure, TargetsFailed, UsageError
+from .errors import JobtreeError, NoMaster, TargetFailure, TargetsFailed, UsageError
 from .options import Options
 from .views.progress import Progress
 from .views.snapshot import Snapshot
@@ -186,6 +186,18 @@ class _Session:
             if state != "complete":
                 client.break_(f"the master of {self.master.tree} has ended: {reason}")
             client.end()
+        if state == "lost":
+            self._end_workers()
+
+    def _end_workers(self) -> None:
+        """They would look for their master for minutes, and there will be none."""
+        from ._control import end_workers
+
+        try:
+            end_workers(str(self.master.tree))
+        except (JobtreeError, OSError) as error:
+            words = f"the workers of {self.master.tree} could not be ended, and will find out later: {error}"
+            self._progress.say("WARNING", words)
 
 
 def as_target(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Target[Any]:

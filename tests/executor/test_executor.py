@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -286,13 +288,17 @@ def test_a_forgotten_executor_finishes_and_its_master_goes(tmp_path: Path) -> No
     assert master.wait(SECONDS)
 
 
-def test_nothing_is_left_running_after_shutdown(own: jobtree.Executor) -> None:
-    pid = own.submit(os.getpid).result(SECONDS)
-    own.shutdown()
+def until_gone(pid: int) -> None:
     until = time.monotonic() + SECONDS
     while os.path.exists(f"/proc/{pid}"):
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def test_nothing_is_left_running_after_shutdown(own: jobtree.Executor) -> None:
+    pid = own.submit(os.getpid).result(SECONDS)
+    own.shutdown()
+    until_gone(pid)
 
 
 # -- initializer, arguments ---------------------------------------------------------------------------------------------
@@ -321,7 +327,8 @@ def test_bad_arguments_are_refused_as_elsewhere() -> None:
         jobtree.Executor(1, initializer=123)  # type: ignore[arg-type]
 
 
-def test_a_master_that_is_killed_breaks_the_executor_and_all_that_was_open(own: jobtree.Executor, tmp_path: Path) -> None:
+def test_a_master_that_is_killed_breaks_the_executor_and_takes_its_workers_along(own: jobtree.Executor, tmp_path: Path) -> None:
+    runner = own.submit(os.getpid).result(SECONDS)
     future = own.submit(calls.wait_for, str(tmp_path / "go"))
     until_running(future)
     os.kill(own.cluster._session.master.pid, 9)
@@ -330,8 +337,38 @@ def test_a_master_that_is_killed_breaks_the_executor_and_all_that_was_open(own: 
             future.result(SECONDS)
         with pytest.raises(futures.BrokenExecutor):
             own.submit(pow, 1, 1)
+        until_gone(runner)
     finally:
         (tmp_path / "go").touch()
+
+
+SCRIPT = """
+import os, sys
+import jobtree
+if __name__ == "__main__":
+    executor = jobtree.Executor(1, tree=sys.argv[1])
+    print(executor.submit(os.getpid).result(), executor.cluster._session.master.pid, flush=True)
+    future = executor.submit(print, "done")
+    if sys.argv[2] == "kill":
+        os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("how", ["kill", "end"])
+def test_a_program_that_ends_without_shutdown_leaves_nothing_behind(tmp_path: Path, how: str) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    ended = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "tree"), how],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert ended.returncode == (-9 if how == "kill" else 0)
+    for pid in map(int, ended.stdout.split()):
+        until_gone(pid)
+    assert jobtree.Tree(tmp_path / "tree").status().state == ("complete" if how == "end" else "stopped")
 
 
 # -- the cluster behind it ----------------------------------------------------------------------------------------------

@@ -23,7 +23,13 @@ class Office:
     """One master, epoch by epoch; ``step`` is the last turn."""
 
     def __init__(
-        self, *, workers: int = 1, root: list[Any] | None = None, records: list[r.Record] | None = None, **settings: Any
+        self,
+        *,
+        workers: int = 1,
+        root: list[Any] | None = None,
+        records: list[r.Record] | None = None,
+        about: dict[str, Any] | None = None,
+        **settings: Any,
     ) -> None:
         self.settings = Settings(run="run", version="1", python="3.11", workers=workers, default_memory=1 << 30, **settings)
         self.now = 100.0
@@ -37,7 +43,7 @@ class Office:
             ledger.apply(bare)
             self.records.append(record)
         self.state = MasterState(tree, ledger, self.settings, self.now)
-        opening: list[r.Record] = [] if records else [r.RunDescribed(self.now, {})]
+        opening: list[r.Record] = [] if records else [r.RunDescribed(self.now, about or {})]
         opening.append(r.EpochBegan(self.now, tree.epoch + 1, "host", 1, {}))
         if not records:
             opening.append(r.TargetsCreated([1], b"r", self.now, 0, 0, 1, 1, [root or ["t", None, {}]], [0, 1], {}))

@@ -80,9 +80,12 @@ class Desk:
         for n in _numbers(about):
             slot = self._lent.pop(n, None)
             if slot is not None:
-                for blob in release([((0, 0, n), slot)]):
-                    self.core.do(RemoveBlob(*blob))
+                self._forget(n, slot)
         return {}
+
+    def _forget(self, n: int, slot: Slot) -> None:
+        for blob in release([((0, 0, n), slot)]):
+            self.core.do(RemoveBlob(*blob))
 
     def close(self, about: dict[str, Any]) -> dict[str, Any]:
         """No more targets will come."""
@@ -102,6 +105,9 @@ class Desk:
         letter = _Letter()
         for n, target, slot in answers:
             self._ids.pop(n, None)
+            if self._peer is None:
+                self._forget(n, slot)
+                continue
             self._write(letter, n, target, slot)
             if letter.size > DATA_LIMIT:
                 self._post(letter)

@@ -72,6 +72,8 @@ class MasterState:
             if isinstance(record, r.CodeAdded):
                 core.tell_of_code()
             core.emit(record)
+        if core.tree.door and not isinstance(opening[0], r.RunDescribed):
+            core.emit(r.DoorClosed(now))  # the client went with the master that it had started; what it left is finished
         core.queue_all()
         self.contacts.take_up()
         self._retry_failed()
