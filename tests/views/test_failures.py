@@ -79,6 +79,15 @@ def test_the_report_ends_with_the_commands_that_come_next() -> None:
     ]
 
 
+def test_while_the_run_goes_on_the_next_command_is_retry_for_a_restart_would_be_refused() -> None:
+    assert said(ONE, tree="/data/T", examples=0, live=True)[-1] == "try it again:    jobtree retry /data/T align:4711"
+    memory = replace(ONE, cause="memory")
+    assert (
+        said(memory, tree="/data/T", examples=0, live=True)[-1]
+        == "with more memory: jobtree retry /data/T --cause memory --memory x2"
+    )
+
+
 def test_nothing_in_a_report_takes_hold_of_the_terminal() -> None:
     evil = "\x1b[2J\x07"
     lines = said(replace(ONE, name=evil, message=evil, where=evil, host=evil, output=evil, cause=evil), tree=evil)

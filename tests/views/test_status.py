@@ -117,6 +117,20 @@ def test_a_run_with_failures_says_what_failed_where_and_how_often(tmp_path: Path
     assert "\x1b" not in verbose
 
 
+def test_no_run_that_goes_on_is_to_be_restarted(tmp_path: Path) -> None:
+    scribe = Scribe(tmp_path / "tree")
+    scribe.begin()
+    scribe.join(1)
+    root = scribe.assign(1)
+    children = scribe.create(root, "leaf", "leaf")
+    scribe.commit(root)
+    scribe.fail(scribe.assign(children[0]), failure={"message": "KeyError: 'chr9'"})
+    said = text(status(tmp_path / "tree"))
+    assert "jobtree retry" in said
+    assert "jobtree restart" not in said
+    scribe.close()
+
+
 def test_a_tree_whose_first_master_was_killed_at_once_has_a_status(tmp_path: Path) -> None:
     scribe = Scribe(tmp_path / "tree", holder=DEAD)
     scribe.close()

@@ -48,4 +48,13 @@ def test_a_terminal_gets_the_same_words_as_a_file(monkeypatch: pytest.MonkeyPatc
 def test_counts_and_durations_read_well() -> None:
     assert plural(1, "target") == "1 target"
     assert plural(2000, "retry", "retries") == "2,000 retries"
-    assert [duration(seconds) for seconds in (0.0004, 0.123456, 1.74, 65.2, 7300)] == ["0s", "0.123s", "1.7s", "1m5s", "2h1m"]
+    assert [duration(seconds) for seconds in (0, 0.00004, 0.0004, 0.0014, 0.123456, 1.74, 65.2, 7300)] == [
+        "0s",
+        "40µs",
+        "400µs",
+        "0.001s",
+        "0.123s",
+        "1.7s",
+        "1m5s",
+        "2h1m",
+    ]

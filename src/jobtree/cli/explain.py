@@ -41,6 +41,9 @@ def _all(history: History, *, examples: int, as_json: bool) -> int:
     from dataclasses import asdict
 
     from ..views.failures import grouped, report
+    from ..views.presence import master_of
+    from ..views.schema import State
+    from ..views.status import state_of
 
     failures = list(history.failures.values())
     if as_json:
@@ -57,7 +60,8 @@ def _all(history: History, *, examples: int, as_json: bool) -> int:
         print("nothing has failed")
         return 0
     totals = {name: sum(tally) for name, tally in history.tree.tallies.items()}
-    for line in report(failures, totals, tree=history.path, examples=examples):
+    live = state_of(history, master_of(history.directory))[0] is State.RUNNING
+    for line in report(failures, totals, tree=history.path, examples=examples, live=live):
         print(line)
     return 0
 

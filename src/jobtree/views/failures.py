@@ -49,12 +49,13 @@ def grouped(failures: Sequence[Failure]) -> list[Group]:
 
 
 def report(
-    failures: Sequence[Failure], totals: Mapping[str, int], *, tree: str | None = None, examples: int = 1
+    failures: Sequence[Failure], totals: Mapping[str, int], *, tree: str | None = None, examples: int = 1, live: bool = False
 ) -> Iterator[str]:
     """The report, line by line, free of anything that could take hold of a terminal.
 
     ``totals`` says how many targets of each name there are. Of the first ``examples`` groups one failure is shown with the
-    traceback and the last lines that it printed. With ``tree`` it ends with the commands that come next.
+    traceback and the last lines that it printed. With ``tree`` it ends with the commands that come next,
+    other ones while the run is ``live``.
     """
     groups = grouped(failures)
     counts = Counter(failure.name for failure in failures)
@@ -73,10 +74,10 @@ def report(
         yield from example(group.first)
     if tree is not None and failures:
         yield ""
-        yield from _commands(failures, escape(tree))
+        yield from _commands(failures, escape(tree), live)
 
 
-def _commands(failures: Sequence[Failure], tree: str) -> Iterator[str]:
+def _commands(failures: Sequence[Failure], tree: str, live: bool) -> Iterator[str]:
     """What people may want to do next, ready to be copied."""
     first = next((failure for failure in failures if failure.worker), failures[0])
     target = f"{escape(first.name)}:{first.id}"
@@ -88,7 +89,10 @@ def _commands(failures: Sequence[Failure], tree: str) -> Iterator[str]:
         yield f"with more memory: jobtree retry {tree} --cause memory --memory x2"
     if causes == {Cause.CANCELLED.value}:
         yield f"wanted after all: jobtree retry {tree} --cause cancelled"
-    yield f"once mended:     jobtree restart {tree}"
+    if not live:
+        yield f"once mended:     jobtree restart {tree}"
+    elif causes.isdisjoint((Cause.MEMORY, Cause.CANCELLED)):
+        yield f"try it again:    jobtree retry {tree} {target}"
 
 
 def _sentence(group: Group) -> str:

@@ -138,7 +138,8 @@ def lines(status: Status, *, verbose: bool = False) -> Iterator[str | Table]:
     if status.failures:
         yield ""
         totals = {name.name: name.counts.total for name in status.names}
-        yield from report(status.failures, totals, tree=status.tree, examples=3 if verbose else 0)
+        live = status.state is State.RUNNING
+        yield from report(status.failures, totals, tree=status.tree, examples=3 if verbose else 0, live=live)
     if status.workers and status.state is State.RUNNING:
         yield ""
         yield workers_table(status)

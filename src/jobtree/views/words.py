@@ -86,7 +86,9 @@ def plural(count: int, word: str, words: str | None = None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people, as ``1h5m``."""
+    """Seconds for people, as ``1h5m``, ``0.12s`` or ``80µs``."""
+    if 0 < seconds < 0.0005:
+        return f"{max(1, round(seconds * 1e6))}µs"
     return format_time(round(seconds, 1) if seconds >= 1 else round(seconds, 3))
 
 

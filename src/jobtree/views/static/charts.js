@@ -56,6 +56,7 @@ const Charts = (() => {
   function duration(seconds) {
     const sign = seconds < 0 ? "-" : "";
     seconds = Math.abs(seconds);
+    if (seconds > 0 && seconds < 0.0005) return sign + Math.max(1, Math.round(seconds * 1e6)) + "µs";
     if (seconds < 1) return sign + (seconds === 0 ? "0s" : seconds.toPrecision(2).replace(/\.?0+$/, "") + "s");
     if (seconds < 60) return sign + seconds.toFixed(seconds < 10 ? 1 : 0).replace(/\.0$/, "") + "s";
     const whole = Math.round(seconds), parts = [];
