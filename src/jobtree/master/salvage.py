@@ -85,8 +85,9 @@ def salvage(files: Files, directory: Directory, claim: Callable[[], int], replay
         try:
             tree, ledger = replay(reader, tree, ledger)
         except DamageFound as found:
-            done.damage = f"{found.path}, offset {found.offset}, frame {found.sequence}: {found.reason}"
-            name = _segment_of(found)
+            damage = f"{found.path}, offset {found.offset}, frame {found.sequence}: {found.reason}"
+            name = _segment_of(directory, found, done.damage or damage)
+            done.damage = damage
             if reader.chain and reader.chain[-1] == name and found.offset:
                 wreck = (name, found.offset, found.sequence)
                 hidden += [other for other in _segments(files, directory) if other > name and other not in hidden]
@@ -112,10 +113,10 @@ def salvage(files: Files, directory: Directory, claim: Callable[[], int], replay
     return done
 
 
-def _segment_of(found: DamageFound) -> SegmentName:
+def _segment_of(directory: Directory, found: DamageFound, first: str) -> SegmentName:
     name = SegmentName.parse(found.path.rpartition("/")[2])
     if name is None:
-        raise found
+        raise JournalDamaged(_nothing(directory, first)) from found
     return name
 
 
