@@ -48,7 +48,8 @@ class Decided:
 class Door:
     """All doors but the journal's: what passes is noted."""
 
-    descriptor = heard_of = 0
+    descriptors = ()
+    heard_of = 0
 
     def __init__(self, lines: list[str]) -> None:
         self.lines = lines

@@ -868,7 +868,8 @@ class Cluster:
             link = worker.link
             if link is not None and (link.dead or link.mute_up or link.mute_down):
                 self._hang_up(worker, link)
-        for seconds in (130, 160, 200, 300):
+        # The last master may have been down for 80 s yet, and a HELLO that nobody has heard is said again after 60 s.
+        for seconds in (190, 240, 320):
             self.at(self.now + seconds, self.checks.nobody_stale)
 
 

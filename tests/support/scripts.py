@@ -89,6 +89,8 @@ class Project:
         process = subprocess.Popen(
             [sys.executable, *map(str, argv)], cwd=self.directory, env={**self.environment, **environment}, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            # Whoever runs the tests in the background of a shell ignores ^C, and so would all that they start.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
         self._running.append(Running(process))
         return self._running[-1]
