@@ -48,7 +48,7 @@ def test_codes_are_unique_and_never_change() -> None:
         7: "AttemptsReturned", 8: "AttemptsAdopted", 9: "AttemptsCommitted", 10: "AttemptsFailed", 11: "AttemptsLost",
         12: "TargetsRetried", 13: "SubtreesCancelled", 14: "BlockPlanned", 15: "BlockKnown", 16: "BlockEnded", 17: "WorkerJoined",
         18: "WorkerLeft", 19: "RunEnded", 20: "Summary", 21: "TargetsRefused", 22: "SnapshotTaken", 30: "BlockNoted",
-        40: "LossAccepted",
+        40: "LossAccepted", 41: "DoorClosed",
     }  # fmt: skip
 
 
