@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ._pool import make_pool
+from ._pool import Pool, make_pools
 from .errors import LauncherError
 from .options import DEFAULTS, Options
 from .resources import format_time
@@ -17,19 +17,28 @@ def dry_run(options: Options, tree: Path, script: str) -> Iterator[str]:
 
     Raises UsageError for what the launcher could not be asked for.
     """
+    said: list[str] = []
     with tempfile.TemporaryDirectory(prefix="jobtree-") as nowhere:
-        pool = make_pool(options, tree, Path(nowhere))
-        available = pool.launcher.available()
-        n = min(pool.most, 500) if pool.least is None else max(1, pool.least)
-        try:
-            told = pool.launcher.describe(f"jt-{script}-RUN-1", n, pool.size)
-        except LauncherError as error:
-            told = f"# it would be refused: {error.tail or error}"
+        pools = make_pools(options, tree, Path(nowhere), said.append)
+        lines = [line for pool in pools for line in _pool_lines(pool, options, script)]
     yield from _settings(options)
+    yield from (f"# {words}" for words in said)
+    yield from (line.replace(nowhere, str(tree / "blocks")) for line in lines)
+
+
+def _pool_lines(pool: Pool, options: Options, script: str) -> Iterator[str]:
+    """One pool: whether it can be used, how many workers of which size, what they may cost, its first submission."""
+    available = pool.launcher.available()
+    n = min(pool.most, 500) if pool.least is None else max(1, pool.least)
+    try:
+        told = pool.launcher.describe(f"jt-{script}-RUN-1", n, pool.size)
+    except LauncherError as error:
+        told = f"# it would be refused: {error.tail or error}"
     yield ""
-    yield f"launcher {options.launcher}: " + ("usable here" if available.usable else f"not usable here: {available.reason}")
+    whose = f"pool {pool.name}" if pool.name else f"launcher {options.launcher}"
+    yield f"{whose}: " + ("usable here" if available.usable else f"not usable here: {available.reason}")
     held = f"{pool.most} workers, held" if pool.least is None else f"{pool.least} to {pool.most} workers, by load"
-    yield f"{held}; each has {pool.size}"
+    yield f"{held}; each has {pool.size}" + (", or as much more as what waits needs" if pool.largest is not None else "")
     hours = pool.size.walltime_seconds
     if hours is not None:
         yield (
@@ -38,7 +47,7 @@ def dry_run(options: Options, tree: Path, script: str) -> Iterator[str]:
         )
     yield ""
     yield f"the first submission, of {n}:"
-    yield told.replace(nowhere, str(tree / "blocks"))
+    yield told
 
 
 def _settings(options: Options) -> Iterator[str]:

@@ -129,6 +129,18 @@ def test_a_frozen_worker_is_lost_and_when_it_thaws_it_stops_what_others_have_don
     assert "ends 1" not in project.noted()
 
 
+def test_a_supervisor_that_is_frozen_for_ever_is_ended_and_another_comes_in_its_place(project: Project) -> None:
+    project.write("script.py", FROZEN)
+    project.write("thawed", "")  # nobody has to wait for that here
+    run = project.start("script.py")
+    poll(lambda: len(project.noted()) >= 1)
+    runner = int(project.noted()[0].split()[2])
+    worker = Kin.supervisor_of(runner)
+    os.kill(worker, signal.SIGSTOP)
+    assert run.wait().lines == ["2"], "two targets have run side by side, on one worker each"
+    assert worker not in project.processes()
+
+
 def test_a_supervisor_that_is_frozen_alone_delivers_nothing_twice(project: Project) -> None:
     """Its runners go on, and end what another worker has been given meanwhile; nobody wants to know any more."""
     project.write("script.py", LOAD)
