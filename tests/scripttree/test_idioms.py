@@ -192,6 +192,14 @@ if __name__ == "__main__":
     )
 
 
+def test_a_directory_that_is_something_else_is_left_alone(project: Project) -> None:
+    project.write("T/config.xml", "<config/>")
+    script = CLASSES + "\nif __name__ == '__main__':\n    from script import *\n    main()\n"
+    ended = project.script(script, "--jobTree", "T", status=2)
+    assert "holds something else and is no jobtree tree" in ended.last_error
+    assert [path.name for path in project.tree.iterdir()] == ["config.xml"]
+
+
 def test_options_that_were_not_added_are_told(project: Project) -> None:
     ended = project.script(CLASSES + """
 if __name__ == "__main__":

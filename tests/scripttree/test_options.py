@@ -190,6 +190,21 @@ def test_what_is_left_at_its_default_leaves_the_word_to_variables(monkeypatch: p
     assert translated(retryCount="1", batchSystem="single_machine")[0].retries == 1
 
 
+def test_a_limit_of_nothing_is_told_in_one_line() -> None:
+    with pytest.raises(UsageError, match=r"^--maxCpus: must be more than 0$"):
+        translated(maxCpus="0")
+
+
+def test_target_and_stack_can_be_imported_from_either_module() -> None:
+    from jobtree.scripttree import stack, target
+
+    assert stack.Target is target.Target
+    assert target.Stack is stack.Stack
+    assert target.Target.makeTargetFnTarget is target.Target.makeTargetFn
+    with pytest.raises(AttributeError, match="has no attribute 'Stick'"):
+        _ = target.Stick
+
+
 def test_a_number_that_is_none_is_told_in_one_line() -> None:
     with pytest.raises(UsageError, match=r"^--retryCount: 'many' is not a number$"):
         translated(retryCount="many")

@@ -193,6 +193,8 @@ def _is_given(old: Any, word: str) -> bool:
 
 def _limit(old: Any, word: str, size: bool = False) -> float | None:
     amount = _amount(old, word, size)
+    if not amount:
+        raise UsageError(f"--{word}: must be more than 0")
     return None if amount >= _UNLIMITED else amount
 
 

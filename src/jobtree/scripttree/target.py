@@ -220,3 +220,12 @@ def check(target: object) -> None:
             f"the target class {type(target).__name__} does not call Target.__init__ in its own constructor: "
             f"{', '.join(missing)} missing"
         )
+
+
+def __getattr__(name: str) -> Any:
+    """`Stack`, which some import from here."""
+    if name == "Stack":
+        from .stack import Stack
+
+        return Stack
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
