@@ -175,21 +175,38 @@ if __name__ == "__main__":
     assert sorted(project.noted()) == ["child 1", "child 1", "last", "last"]
 
 
-def test_a_daemon_that_a_target_starts_holds_up_nothing(project: Project) -> None:
+def test_a_daemon_that_a_target_starts_holds_up_nothing_and_goes_on_after_it(project: Project) -> None:
+    project.write(
+        "daemon.py",
+        """
+        import os, time
+        with open("pid.new", "w") as file: file.write(str(os.getpid()))
+        os.rename("pid.new", "pid")
+        time.sleep(1000)
+        """,
+    )
     project.script(
         """
-import sys
+import os, sys, time
 from jobtree.scripttree.bioio import spawnDaemon
 from jobtree.scripttree.target import Target
 from jobtree.scripttree.stack import Stack
 
-def root(target): spawnDaemon("echo $$ > pid; exec sleep 1000")
+def root(target):
+    spawnDaemon(sys.executable + " daemon.py")
+    while not os.path.exists("pid"): time.sleep(0.01)
+    target.setFollowOnFn(after)
+
+def after():
+    os.kill(int(open("pid").read()), 0)
+    open("ledger", "w").write("alive")
 
 if __name__ == "__main__":
     options = Stack.getDefaultOptions()
     sys.exit(Stack(Target.makeTargetFn(root)).startJobTree(options))
 """,
     )
+    assert project.noted() == ["alive"]
 
 
 def test_a_directory_that_is_something_else_is_left_alone(project: Project) -> None:
