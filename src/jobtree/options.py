@@ -33,6 +33,10 @@ RUN, WORKERS, TARGETS, OUTPUT, NETWORK = "the run", "workers", "targets", "outpu
 
 PROGRESS = ("auto", "plain", "json", "none")
 
+#: What `jobtree run` was given for the script that it runs, and whether that has asked for options; what the script says wins.
+ambient: argparse.Namespace | None = None
+ambient_used = False
+
 SomeOptions = TypeVar("SomeOptions", bound="Options")
 Values: TypeAlias = dict[str, tuple[Any, str]]  # name to value and origin
 
@@ -169,7 +173,7 @@ class Options:
         for name in keywords:
             if row_of(name) is None:
                 raise UsageError(f"there is no option {name!r}{_hint(name)}")
-        given = _given_in(base)
+        given = {**_ambient(), **_given_in(base)}
         given |= {name: (value, KEYWORD) for name, value in keywords.items() if value is not None}
         values: Values = {}
         for path in config_files():
@@ -261,6 +265,12 @@ def _made(cls: type[SomeOptions], values: Values, given: frozenset[str]) -> Some
     if told:
         parsed["launcher_settings"] = told
     return cls(**parsed, origins={name: origin for name, (_, origin) in values.items()}, given=given)
+
+
+def _ambient() -> Values:
+    global ambient_used
+    ambient_used = True
+    return _given_in(ambient)
 
 
 def _given_in(base: argparse.Namespace | Options | None) -> Values:

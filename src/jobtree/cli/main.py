@@ -20,6 +20,7 @@ class Verb(NamedTuple):
 
 
 VERBS: dict[str, Verb] = {
+    "run": Verb("run", "a script, or one target of it"),
     "status": Verb("status", "how a run stands"),
     "logs": Verb("logs", "what its targets print; -f follows"),
     "ps": Verb("ps", "my runs: how they stand, where their masters are"),
