@@ -181,7 +181,7 @@ SCRIPT = """
             time.sleep(0.01)
         print("leaf ends", n, flush=True)
         if n == 2:
-            raise ValueError("<img src=x onerror='window.hacked = 2'>")
+            raise ValueError("<img src=x onerror='window.hacked = 2'>" + chr(0x202e) + "desrever")
 
     @jobtree.target
     def top(target):
@@ -222,7 +222,10 @@ def test_a_browser_sees_a_living_run_as_it_is(project: Project) -> None:
         eventually(lambda: "leaf ends 2" in text(driver, "#target-log"))
         driver.get(f"{page}#/failures")
         eventually(lambda: "1 × leaf" in text(driver, "#failures"))
-        assert "<img src=x onerror='window.hacked = 2'>" in text(driver, "#failures")
+        assert "<img src=x onerror='window.hacked = 2'>\\u202edesrever" in text(driver, "#failures"), (
+            "nothing turns the text round"
+        )
+        assert "\u202e" not in text(driver, "#failures")
         for n in (1, 3):
             (project.directory / f"go{n}").touch()
         assert run.wait().status == 1

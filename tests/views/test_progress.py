@@ -48,7 +48,7 @@ def test_plain_lines_come_after_two_seconds_and_then_less_and_less_often() -> No
         if out.tell() > before:
             times.append(clock.now)
     assert times == [2.0, 6.0, 14.0, 30.0, 62.0]
-    assert out.getvalue().splitlines()[0] == "jobtree: 2s: 20 of 1,000 targets done, 0 running, 2 workers"
+    assert out.getvalue().splitlines()[0] == "jobtree: 2s: 20 of 1,000 targets have run, 0 running, 2 workers"
 
 
 def test_a_plain_line_that_would_say_the_same_is_left_out() -> None:

@@ -192,7 +192,7 @@ def _name_line(one: NameCounts, level: int, longest: int) -> Text:
     line = Text(_fit("  " * level + escape(one.name), longest))
     line.append("  ")
     line.append("━" * full, style="green").append("╌" * (10 - full), style="dim")
-    line.append(f" {ended / total:>4.0%} {ended:>9,} of {counts.total:,}")
+    line.append(f" {ended / total:>4.0%} {ended:>9,} of {counts.total:,} have run")
     left = counts.ready + counts.held + counts.provisional
     told = ((counts.running, "running", "blue"), (left, "to do", ""), (counts.failed, "failed", "red"))
     for count, word, style in (*told, (counts.blocked, "blocked", "red"), (one.retries, "retried", "yellow")):

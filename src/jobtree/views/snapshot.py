@@ -57,15 +57,15 @@ def names_table(snapshot: Snapshot, room: int) -> Table:
     for name in filter(shown.__contains__, names):
         tally = names[name]
         left = sum(tally[phase] for phase in LEFT)
-        done = tally[Phase.DONE] + tally[Phase.WAITING]
+        ran = tally[Phase.DONE] + tally[Phase.WAITING]
         failed = tally[Phase.FAILED] + tally[Phase.BLOCKED]
-        share = done / total if (total := sum(tally)) else 0.0
-        counts = (_or_dash(count) for count in (tally[Phase.RUNNING], left, done, failed, snapshot.retried.get(name, 0)))
+        share = ran / total if (total := sum(tally)) else 0.0
+        counts = (_or_dash(count) for count in (tally[Phase.RUNNING], left, ran, failed, snapshot.retried.get(name, 0)))
         seconds = snapshot.left.get(name)
         rows.append([escape(name), _bar(share), f"{share:.0%}", *counts, _about(seconds) if seconds is not None else ""])
     if len(by_activity) > room:
         rows.append([f"and {plural(len(by_activity) - room, 'more name')}", *[""] * 8])
-    return Table(columns("<target", "<", "", "running", "to do", "done", "failed", "retries", "left"), rows)
+    return Table(columns("<target", "<", "", "running", "to do", "have run", "failed", "retries", "left"), rows)
 
 
 def _about(seconds: float) -> str:
@@ -83,8 +83,8 @@ def _bar(share: float, width: int = 16) -> str:
 
 def sentence(snapshot: Snapshot) -> str:
     """The run in one line."""
-    done = snapshot.count(Phase.DONE, Phase.WAITING)
-    words = [f"{done:,} of {plural(snapshot.total, 'target')} done", f"{snapshot.count(Phase.RUNNING):,} running"]
+    ran = snapshot.count(Phase.DONE, Phase.WAITING)  # "done" would say that all below them is done as well
+    words = [f"{ran:,} of {plural(snapshot.total, 'target')} have run", f"{snapshot.count(Phase.RUNNING):,} running"]
     if snapshot.failed:
         words.append(f"{snapshot.failed:,} failed")
     if snapshot.retries:

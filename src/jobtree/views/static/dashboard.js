@@ -16,9 +16,15 @@
     throw new Error(await answer.text());
   }
 
+  // What could hide or turn round the text beside it is shown by its number, as on a terminal.
+  const plain = text => String(text).replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, found => {
+    const code = found.charCodeAt(0);
+    return code < 256 ? "\\x" + code.toString(16).padStart(2, "0") : "\\u" + code.toString(16).padStart(4, "0");
+  });
+
   function make(tag, text, kind) {
     const element = document.createElement(tag);
-    if (text !== undefined && text !== null) element.textContent = text;
+    if (text !== undefined && text !== null) element.textContent = plain(text);
     if (kind) element.className = kind;
     return element;
   }
@@ -31,7 +37,7 @@
       const line = drawn.insertRow();
       row.forEach((cell, i) => {
         const place = make("td", undefined, columns[i][1] ? "left" : "");
-        place.append(cell instanceof Node ? cell : document.createTextNode(cell ?? ""));
+        place.append(cell instanceof Node ? cell : document.createTextNode(plain(cell ?? "")));
         line.append(place);
       });
     }
@@ -87,7 +93,7 @@
       box.dataset.key = key;
       box.open = opened.has(key);
       const last = group.message.trim().split("\n").pop();
-      head.append(make("b", `${number(group.count)} × ${group.name} `), make("span", group.cause, "failed"), document.createTextNode(`: ${last}${group.where ? " at " + group.where : ""}`));
+      head.append(make("b", `${number(group.count)} × ${group.name} `), make("span", group.cause, "failed"), document.createTextNode(plain(`: ${last}${group.where ? " at " + group.where : ""}`)));
       const ids = make("p", "targets ", "note");
       for (const id of group.ids) { const link = make("a", String(id)); link.href = "#/target/" + id; ids.append(link, " "); }
       if (group.count > group.ids.length) ids.append("…");
@@ -143,14 +149,14 @@
   async function showTarget(id, again) {
     const target = await ask("/api/target/" + id);
     if (where()[1] !== id) return; // the reader has gone on
-    at("target-title").textContent = `${target.name}:${target.id}`;
+    at("target-title").textContent = plain(`${target.name}:${target.id}`);
     facts(at("target-facts"), [["state", target.state], ...Object.entries(target.asked).map(([key, value]) => ["asked " + key, key === "memory" ? size(Number(value)) : value])]);
     const failed = Boolean(target.failure.cause), why = target.why.join("\n");
     at("target-why").hidden = failed || !why;
     at("target-why").textContent = why;
     at("target-attempts").replaceChildren(target.attempts.length ? attempts(target.attempts, false) : make("p", "none has ended yet", "note"));
     at("target-failure").hidden = !failed;
-    if (failed) at("target-output").textContent = why + (target.failure.output.split("\n").length > 30 ? "\n\n" + target.failure.output : "");
+    if (failed) at("target-output").textContent = plain(why + (target.failure.output.split("\n").length > 30 ? "\n\n" + target.failure.output : ""));
     at("target-actions").hidden = !(now && now.control);
     at("do-retry").hidden = !["failed", "cancelled"].includes(target.state);
     at("do-cancel").hidden = ["done", "failed", "cancelled"].includes(target.state);
