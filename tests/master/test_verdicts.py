@@ -6,6 +6,7 @@ import pytest
 
 from jobtree.ids import Attempt
 from jobtree.master import records as r
+from jobtree.master.effects import TellFailure
 from jobtree.master.verdicts import BACKOFF, BACKOFF_MOST, pause
 from jobtree.protocol.messages import Type
 from tests.support.office import Office
@@ -109,3 +110,22 @@ def test_poison_names_how_the_last_worker_was_lost() -> None:
     (failed,) = office.wrote(r.AttemptsFailed)
     assert failed.rows[0][2] == "poison"
     assert "4 workers were lost while running it, the last one w4@h (worker-lost): it had to go" in failed.rows[0][-1]["message"]
+
+
+def test_who_asks_for_it_is_told_of_each_failure_and_tries_again_without_a_pause() -> None:
+    office = Office(retries=1, tell_failures=True, backoff_most=0.0)
+    office.hello(1)
+    told = []
+    for number in (1, 2):
+        office.done(1, Attempt(1, number), "exception")
+        told += [(failure.id, failure.tries_left) for failure in office.did(TellFailure)]
+        office.turn()
+    assert told == [(1, 1), (1, 0)]
+    assert office.tree.outcome == "failed"
+
+
+def test_nobody_else_is_told() -> None:
+    office = Office()
+    office.hello(1)
+    office.done(1, Attempt(1, 1), "exception")
+    assert not office.did(TellFailure)
