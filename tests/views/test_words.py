@@ -45,6 +45,15 @@ def test_a_terminal_gets_the_same_words_as_a_file(monkeypatch: pytest.MonkeyPatc
         assert word in terminal.getvalue()
 
 
+def test_a_command_that_is_longer_than_a_terminal_is_wide_can_be_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "40")
+    command = f"jobtree restart /a/very/long/path{'/of/directories' * 5}"
+    terminal = Terminal()
+    show([command], terminal)
+    assert command in terminal.getvalue()
+
+
 def test_counts_and_durations_read_well() -> None:
     assert plural(1, "target") == "1 target"
     assert plural(2000, "retry", "retries") == "2,000 retries"

@@ -61,7 +61,7 @@ def _show_richly(parts: Sequence[str | Table], out: TextIO) -> None:
     console = Console(file=out, highlight=False, markup=False, emoji=False)
     for part in parts:
         if isinstance(part, str):
-            console.print(Text(part))
+            console.print(Text(part), soft_wrap=True)  # the terminal breaks lines so that they can be copied whole
             continue
         drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
         for column in part.columns:
