@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from ._child_master import ChildMaster
 from ._client import Client
@@ -24,6 +24,7 @@ from .options import Options
 from .views.progress import Progress
 from .views.snapshot import Snapshot
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
 #: Calls that ``map`` keeps on their way, if it is not told how many.
@@ -60,22 +61,35 @@ class Cluster:
         self._finalizer = weakref.finalize(self, self._session.close)
         self._finalizer.atexit = False  # at the end of the process ``wait_at_exit`` does it
 
-    def submit(self, fn: Callable[..., Any] | Target[Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+    @overload
+    def submit(self, fn: Target[R], /) -> Future[R]: ...
+    @overload
+    def submit(self, fn: FunctionTarget[..., R], /, *args: Any, **kwargs: Any) -> Future[R]: ...
+    @overload
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have a target run, or a call of a function target or of any callable; the future of its result."""
         return self._session.client.submit(as_target(fn, args, kwargs))
 
-    def run(self, target: Target[R]) -> R:
-        """Run a target and all that it leads to; its result. Raises TargetsFailed if it failed; an interrupt stops it."""
-        future = self.submit(_as_root(target))
+    @overload
+    def run(self, target: Target[R]) -> R: ...
+    @overload
+    def run(self, target: list[Target[R]]) -> list[R]: ...
+    def run(self, target: Any) -> Any:
+        """Run a target and all that it leads to; its result (of a list of targets: a list).
+
+        Raises TargetsFailed if it failed; an interrupt stops it.
+        """
+        root = _as_root(target)
+        future = self.submit(root)
         try:
             error = future.exception()
         except KeyboardInterrupt:
             self._session.client.drop(future)
             raise
         if error is None:
-            result: R = future.result()
-            return result
-        raise _as_failed(target, error, self.tree) from error
+            return future.result()
+        raise _as_failed(root, error, self.tree) from error
 
     def map(
         self, fn: Callable[..., R], /, *iterables: Iterable[Any], timeout: float | None = None, buffersize: int | None = AHEAD

@@ -6,14 +6,16 @@ import itertools
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar, overload
 
 from ._cluster import Cluster
+from ._function import FunctionTarget
 from ._futures import Future
 from ._map import in_order
 from ._plain_call import PlainCall, Preparation
 from ._target import Target
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
 
@@ -47,7 +49,13 @@ class Executor(futures.Executor):
         self._preparation = Preparation(uuid.uuid4().hex, initializer, initargs) if initializer is not None else None
         self.cluster = Cluster(**options)
 
-    def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
+    @overload
+    def submit(self, fn: Target[R], /) -> Future[R]: ...
+    @overload
+    def submit(self, fn: FunctionTarget[..., R], /, *args: Any, **kwargs: Any) -> Future[R]: ...
+    @overload
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have a call made (or a target run); its future."""
         if isinstance(fn, Target) or self._preparation is None:
             return self.cluster.submit(fn, *args, **kwargs)

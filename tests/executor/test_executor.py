@@ -442,3 +442,9 @@ def test_a_tree_that_holds_a_run_is_refused(tmp_path: Path) -> None:
         executor.submit(pow, 1, 1).result(SECONDS)
     with pytest.raises(jobtree.UsageError, match="holds a run"):
         jobtree.Executor(1, tree=tmp_path / "tree")
+
+
+def test_a_list_of_targets_is_run_as_one(executor: jobtree.Executor) -> None:
+    assert executor.cluster.run([calls.tree(1), calls.tree(2)]) == [2, 4]
+    with pytest.raises(jobtree.TargetsFailed):
+        executor.cluster.run([calls.tree(1), calls.fails_below()])

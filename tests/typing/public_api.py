@@ -118,3 +118,23 @@ running.fn(Setup(Path("x"), 3), "x")
 plain(b"x")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 running()  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 jobtree.call(len, 3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def executors() -> None:
+    with jobtree.Cluster(workers=2) as cluster:
+        assert_type(cluster.run(Down("x")), str)
+        assert_type(cluster.run([Down("x"), Down("y")]), list[str])
+        assert_type(cluster.submit(Down("x")), jobtree.Future[str])
+        assert_type(cluster.submit(plain, "x", n=2), jobtree.Future[int])
+    with jobtree.Executor(2) as executor:
+        assert_type(executor.submit(words, 1), jobtree.Future[str])
+        assert_type(list(executor.map(words, [1, 2])), list[str])
+        executor.submit(words, "not a number")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def words(n: int) -> str:
+    return str(n)
+
+
+async def asynchronous() -> None:
+    assert_type(await jobtree.run_async(Down("x")), str)
