@@ -11,7 +11,7 @@ def test_every_type_has_a_sender_and_only_a_beat_has_two() -> None:
     both = MAY_SEND[Role.MASTER] & MAY_SEND[Role.WORKER]
     assert both == {Type.BEAT}
     assert MAY_SEND[Role.MASTER] | MAY_SEND[Role.WORKER] | MAY_SEND[Role.CLIENT] == set(Type)
-    assert MAY_SEND[Role.CLIENT] == {Type.REQUEST}
+    assert MAY_SEND[Role.CLIENT] == {Type.REQUEST, Type.SUBMIT}
 
 
 def test_types_never_change_their_numbers() -> None:
@@ -19,7 +19,8 @@ def test_types_never_change_their_numbers() -> None:
         "HELLO": 1, "STARTED": 2, "CHILDREN": 3, "DONE": 4, "LOG": 5, "BEAT": 6, "RETURNED": 7, "NEED": 8, "BYE": 9,
         "WELCOME": 20,
         "REJECT": 21, "BUSY": 22, "NOSESSION": 23, "RUN": 24, "BLOB": 25, "ACK": 26, "CANCEL": 27, "RECALL": 28, "STOP": 31,
-        "STACK": 32, "STACKED": 10, "REQUEST": 40, "REPLY": 41,
+        "STACK": 32, "STACKED": 10, "REQUEST": 40, "REPLY": 41, "SUBMIT": 42, "RESULT": 43,
+        "EVENT": 44,
     }  # fmt: skip
 
 
