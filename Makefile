@@ -7,11 +7,12 @@ VENV   := .venv
 READY  := $(VENV)/.ready
 PY     := $(VENV)/bin/python
 
-.PHONY: help setup demo test lint format types check clusters torture museum bench bench-check clean
+.PHONY: help setup demo test again lint format types check clusters torture museum bench bench-check clean
 
 help:
 	@echo "make demo     sort a real file of 200 MB or more on the local workers, and compare with sort(1)"
 	@echo "make test     the tests (JOBS=$(JOBS) at a time)"
+	@echo "make again    the tests that failed last (SELECT='-m clusters tests/clusters' for those)"
 	@echo "make lint     ruff: rules and format;  make format  rewrites"
 	@echo "make types    mypy --strict, and pyright on the typing tests"
 	@echo "make check    test, lint and types: all that must be green"
@@ -38,6 +39,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(PY) -m pytest -n $(JOBS)
+
+again: $(READY)
+	$(PY) -m pytest -n $(JOBS) --last-failed --last-failed-no-failures none $(SELECT)
 
 lint: $(READY)
 	$(PY) -m ruff check .
