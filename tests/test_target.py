@@ -67,7 +67,7 @@ class Notes:
     def create(self, creation: Creation) -> None:
         self.creations.append(creation)
 
-    def log(self, text: str, level: str) -> None:
+    def log(self, text: str, level: str, *, live: bool = True) -> None:
         self.lines.append(f"{level}: {text}")
 
     def local_temp_dir(self) -> Path:
