@@ -198,8 +198,12 @@ def test_verify_reads_the_spare_snapshot_too(scribe: Scribe) -> None:
     older.write_bytes(bytes(data))
     report = verify(scribe.files, scribe.directory)
     assert report.damage is None
-    assert any(older.name in note for note in report.notes)
+    (note,) = report.notes
+    assert note.startswith("a spare is damaged: ")
+    assert older.name in note
     assert newer.name in str(report.snapshot)
+    assert not any("the journal is damaged" in line or "salvage" in line for line in report.lines())
+    assert list(report.lines())[-1].startswith("the journal is sound, but what it keeps as a spare is damaged: nothing is lost")
 
 
 def test_blobs_that_nobody_needs_are_swept(scribe: Scribe, tmp_path: Path) -> None:

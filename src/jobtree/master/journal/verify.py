@@ -10,7 +10,7 @@ from jobtree.master.journal.directory import Directory
 from jobtree.master.journal.files import Files
 from jobtree.master.journal.frames import Head
 from jobtree.master.journal.reader import Counts, Reader
-from jobtree.master.journal.segments import SegmentName
+from jobtree.master.journal.segments import DamageFound, SegmentName
 from jobtree.master.journal.snapshots import Snapshot, heads_of, read_part
 
 
@@ -19,7 +19,7 @@ class Report(NamedTuple):
 
     `torn_bytes` follow at `torn_offset` in `torn_segment`: the unfinished end of a master that was killed, or
     what a living one is writing just now. `unused` are segments that no newer one builds on. `snapshot` is the one from which the
-    journal goes on, and `notes` tell what is wrong with files that it can do without.
+    journal goes on, and `notes` tell of snapshots, and segments before one, that are damaged and that it can do without.
     """
 
     counts: Counts
@@ -46,7 +46,17 @@ class Report(NamedTuple):
         if self.torn_bytes:
             where = f"from offset {self.torn_offset} on"
             yield f"{self.torn_segment}: {self.torn_bytes:,} bytes {where} are unfinished"
-        yield str(self.damage) if self.damage else "the journal is sound"
+        yield self._verdict()
+
+    def _verdict(self) -> str:
+        if self.damage:
+            return str(self.damage)
+        if not self.notes:
+            return "the journal is sound"
+        return (
+            "the journal is sound, but what it keeps as a spare is damaged: nothing is lost, and a run goes on as ever. Until "
+            "newer snapshots take its place there is nothing to fall back on. See to the disk, and copy the tree"
+        )
 
 
 class Row(NamedTuple):
@@ -68,7 +78,7 @@ def verify(files: Files, directory: Directory) -> Report:
         base = reader.base
         if base is not None:
             snapshot, notes = _snapshot(files, directory, base), list(_spare(files, directory, base))
-        notes = [str(problem) for problem in reader.useless] + notes
+        notes = [_spoilt(problem) for problem in reader.useless] + notes
         for _ in reader:
             pass
         last = reader.tail.proven
@@ -110,9 +120,14 @@ def _spare(files: Files, directory: Directory, base: Snapshot) -> Iterator[str]:
     try:
         for _frame in spare:
             pass
-    except JournalDamaged as problem:
-        yield f"{problem} (not needed as long as {base.head.name} is sound)"
-    yield from (str(problem) for problem in spare.useless)
+    except DamageFound as problem:
+        if not spare.useless:  # else it is a consequence: segments before that snapshot are gone with reason
+            yield _spoilt(problem)
+    yield from map(_spoilt, spare.useless)
+
+
+def _spoilt(problem: DamageFound) -> str:
+    return f"a spare is damaged: {problem.path}, offset {problem.offset}, frame {problem.sequence}: {problem.reason}"
 
 
 def dump(files: Files, directory: Directory, describe: Callable[[Head], str] = str) -> Iterator[Row]:
