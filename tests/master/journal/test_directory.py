@@ -118,19 +118,20 @@ def test_a_tree_of_another_user_is_left_alone(monkeypatch: pytest.MonkeyPatch) -
 
 
 REFUSALS = [
-    (errno.EACCES, UsageError),
-    (errno.EROFS, UsageError),
-    (errno.EIO, StorageFailed),
-    (errno.ENOSPC, StorageFailed),
+    (errno.EACCES, UsageError, "; name another with --tree$"),
+    (errno.EROFS, UsageError, "; name another with --tree$"),
+    (errno.EIO, StorageFailed, ": Input/output error$"),
+    (errno.ENOSPC, StorageFailed, "; make room and start again$"),
+    (errno.EDQUOT, StorageFailed, "; make room and start again$"),
 ]
 
 
-@pytest.mark.parametrize(("number", "kind"), REFUSALS)
-def test_a_place_that_cannot_be_used_is_said_so(number: int, kind: type[Exception]) -> None:
+@pytest.mark.parametrize(("number", "kind", "advice"), REFUSALS)
+def test_a_place_that_cannot_be_used_is_said_so(number: int, kind: type[Exception], advice: str) -> None:
     files = FaultyFiles()
     new_disk(files)
     files.fail(("create",), 0, number)
-    with pytest.raises(kind, match="cannot be used"):
+    with pytest.raises(kind, match="cannot be used.*" + advice):
         Directory.prepare(files, TREE, "jobtree 1")
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from jobtree.errors import JournalDamaged, StorageFailed, TreeLocked, UsageError
 from jobtree.master.journal import segments
-from jobtree.master.journal.files import NO_LOCKS, Files, close, write_all
+from jobtree.master.journal.files import NO_LOCKS, NO_ROOM, Files, close, write_all
 from jobtree.master.journal.holder import Holder
 from jobtree.master.journal.segments import SegmentName
 from jobtree.master.journal.witness import EndMissing, Witness
@@ -313,4 +313,4 @@ def _asking(tree: str, action: Callable[[], T]) -> T:
         reason = f"{tree} cannot be used: {error.strerror}"
         if error.errno in _REFUSED:
             raise UsageError(f"{reason}; name another with --tree") from error
-        raise StorageFailed(reason) from error
+        raise StorageFailed(f"{reason}; make room and start again" if error.errno in NO_ROOM else reason) from error
