@@ -57,7 +57,9 @@ class QueueLauncher:
         with (self._directory / f"{name}.{index}.out").open("ab") as out:
             process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
         about = {"pid": process.pid, "cpus": size.cpus, "memory": size.memory_bytes}
-        (self._queue / f"{name}.{index}.job").write_text(json.dumps(about))
+        new = self._queue / f"{name}.{index}.new"
+        new.write_text(json.dumps(about))
+        new.rename(new.with_suffix(".job"))
         return f"queue:{name}.{index}"
 
     def poll(self) -> dict[str, BlockStatus]:
