@@ -891,8 +891,11 @@ def _is_final(tree: Tree, place: Node | Run) -> bool:
     if isinstance(place, Run):
         if place.form.tolerant or (place.form.tolerant is None and tree.keep_going and place.parent.chain == 1):
             return True
-    elif tree.tolerates(place):
-        return True
+    else:
+        # A follow-on that waits has not inherited its chain's tolerance yet.
+        before = next((node for node in tree.nodes.values() if node.follow is place), None)
+        if tree.tolerates(place) or (before is not None and _is_final(tree, before)):
+            return True
     while above is not None:
         if tree.tolerates(above):
             return True

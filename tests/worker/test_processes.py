@@ -416,6 +416,26 @@ def test_nothing_survives_a_killed_supervisor(tmp_path: Path) -> None:
     wait_until(lambda: os.listdir(tmp_path / "scratch") == [])
 
 
+def test_no_runner_survives_a_supervisor_and_a_nursery_that_are_killed_in_the_same_instant(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from tests.worker.door import Door\n"
+        "directory = Path(sys.argv[1]); door = Door(directory).start()\n"
+        "door.give(door.script.deaf(directory / 'ready'))\n"
+        "while True: door.turn()\n"
+    )
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    supervisor = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], env=environ)
+    wait_until((tmp_path / "ready").exists)
+    snapshot = reaper.processes()
+    nurseries = [process.pid for process in snapshot.values() if process.parent == supervisor.pid]
+    runners = [process.pid for process in snapshot.values() if process.parent in nurseries]
+    assert runners
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # so that neither has the time to look after the other
+        reaper.send(number, [supervisor.pid, *nurseries])
+    supervisor.wait()
+    wait_until(lambda: not any(map(is_alive, runners)))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_every_task_is_accounted_for_exactly_once_whatever_is_killed_when(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
