@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import replace
 
 from jobtree.master import work
 
@@ -12,9 +13,11 @@ from .story import tell
 __all__ = ["simulate", "story_of"]
 
 
-def simulate(seed: int) -> tuple[Cluster, Exception | None]:
-    """The run of a seed, and what went wrong with it."""
+def simulate(seed: int, *, by_hand: bool = True) -> tuple[Cluster, Exception | None]:
+    """The run of a seed, and what went wrong with it; nobody cancels targets by hand if not ``by_hand``."""
     world = world_of(seed)
+    if not by_hand:
+        world = replace(world, faults=replace(world.faults, cancel=0.0))
     before = work.POISON_AFTER
     work.POISON_AFTER = world.poison_after
     cluster = Cluster(world)

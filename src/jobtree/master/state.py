@@ -176,6 +176,7 @@ class MasterState:
         core.scheduler.wake(core.now)
         for worker, reason in self.contacts.watch():
             self.scaling.lost(worker, f"its worker is lost: {reason}")
+            core.absorb()  # what it held waits again; the end that this leads to would be seen a turn late otherwise
         self.control.look()
         self.desk.answer()
         self._clean_up()
